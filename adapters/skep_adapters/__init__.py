@@ -1,0 +1,1 @@
+"""Adapters: what connects the engine to disks, processes, sockets and people."""

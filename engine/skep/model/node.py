@@ -1,0 +1,93 @@
+"""Nodes: machines, or agents within this process, that tasks run on."""
+
+from msgspec import Struct, field
+
+from skep.model.container import Part
+from skep.model.ids import Instant, NodeId, Position
+from skep.model.service import Platform, Reservations
+from skep.model.states import Availability, NodeState, Role
+
+
+class NodeSpec(Part, frozen=True):
+    """What a person wants of a node."""
+
+    name: str = ""
+    labels: dict[str, str] | None = None
+    role: Role | None = None
+    availability: Availability | None = None
+
+
+class EnginePlugin(Part, frozen=True):
+    """A plugin that a node's engine has."""
+
+    type: str = ""
+    name: str = ""
+
+
+class EngineDescription(Part, frozen=True):
+    """The engine of a node."""
+
+    engine_version: str = ""
+    labels: dict[str, str] = {}
+    plugins: tuple[EnginePlugin, ...] = ()
+
+
+class TlsInfo(Part, frozen=True):
+    """The root that a node trusts; `trust_root` is PEM, the others base64 of DER."""
+
+    trust_root: str = ""
+    cert_issuer_subject: str = ""
+    cert_issuer_public_key: str = ""
+
+
+class NodeDescription(Part, frozen=True):
+    """What a node says of itself."""
+
+    hostname: str = ""
+    platform: Platform | None = None
+    resources: Reservations | None = None
+    engine: EngineDescription | None = None
+    tls_info: TlsInfo | None = field(default=None, name="TLSInfo")
+
+
+class NodeStatus(Struct, frozen=True, omit_defaults=True):
+    """Whether a node is heard, and from where."""
+
+    state: NodeState = NodeState.UNKNOWN
+    message: str = ""
+    addr: str = ""
+
+
+class ManagerStatus(Struct, frozen=True, omit_defaults=True):
+    """What a manager is to the others; `addr` is host:port."""
+
+    leader: bool = False
+    reachability: str = "reachable"
+    addr: str = ""
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """A node as the swarm keeps it; `version` and `written` as of a service."""
+
+    id: NodeId
+    spec: NodeSpec
+    description: NodeDescription
+    status: NodeStatus
+    version: Position
+    written: Position
+    created_at: Instant
+    updated_at: Instant
+    manager: ManagerStatus | None = None
+
+    @property
+    def schedulable(self) -> bool:
+        """Whether it takes new tasks."""
+        return self.status.state is NodeState.READY and self.spec.availability is Availability.ACTIVE
+
+    @property
+    def fit(self) -> bool:
+        """Whether tasks that are on it may stay."""
+        return (
+            self.status.state not in (NodeState.DOWN, NodeState.DISCONNECTED)
+            and self.spec.availability is not Availability.DRAIN
+        )

@@ -1,0 +1,87 @@
+"""Tasks: one run of a service's template in a slot.
+
+A task is split so that a transition is cheap: what never changes is its `origin`, shared by every version of it.
+"""
+
+from msgspec import Struct
+
+from skep.model.ids import Instant, NodeId, Position, ServiceId, TaskId
+from skep.model.service import PortConfig
+from skep.model.states import TaskState
+
+
+class ContainerStatus(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What an executor knows of what runs; `exit_code` is -1 while it is being stopped."""
+
+    container_id: str = ""
+    pid: int = 0
+    exit_code: int = 0
+
+
+class TaskStatus(Struct, frozen=True, omit_defaults=True):
+    """What was observed of a task, and when."""
+
+    state: TaskState
+    at: Instant
+    message: str = ""
+    err: str = ""
+    container: ContainerStatus | None = None
+    ports: tuple[PortConfig, ...] = ()
+
+
+class TaskOrigin(Struct, frozen=True, gc=False):
+    """What a task is from its creation to its reaping.
+
+    `spec_version` names its template; `start_at` is the earliest instant at which a task that is wanted READY may be
+    wanted RUNNING (0: at once); `replaces` is the task that stood in the slot before.
+    """
+
+    id: TaskId
+    service_id: ServiceId
+    slot: int
+    spec_version: Position
+    created_at: Instant
+    created: Position
+    start_at: Instant
+    replaces: TaskId
+
+
+class Task(Struct, frozen=True):
+    """A task as the swarm keeps it."""
+
+    origin: TaskOrigin
+    node_id: NodeId
+    desired: TaskState
+    status: TaskStatus
+    version: Position
+    updated_at: Instant
+
+    @property
+    def id(self) -> TaskId:
+        """Its id."""
+        return self.origin.id
+
+    @property
+    def service_id(self) -> ServiceId:
+        """The service that it belongs to, which may be gone."""
+        return self.origin.service_id
+
+    @property
+    def slot(self) -> int:
+        """Its slot, from 1; 0 where the service's mode has none."""
+        return self.origin.slot
+
+    @property
+    def state(self) -> TaskState:
+        """The last state observed."""
+        return self.status.state
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it should run now or soon."""
+        return self.desired <= TaskState.RUNNING
+
+    @property
+    def name_in_slot(self) -> str:
+        """The part of its name that follows the service's: the slot, or the node where it has no slot."""
+        return str(self.origin.slot) if self.origin.slot else self.node_id

@@ -1,0 +1,199 @@
+"""The link between dispatcher and agent, in the shape of SwarmKit's worker protocol.
+
+In memory for our own agents; gRPC for Docker Engines. The agent is always the caller. Rules:
+
+- every Session message is whole: the agent acts on the difference to the last one;
+- an Assignments stream starts with COMPLETE, which is authoritative: whatever it does not name is removed;
+  each INCREMENTAL message applies to the one before (`applies_to == results_in` of it), dependencies before tasks;
+- the status of an assigned task is the last one stored, so an agent that lost its memory can tell what was;
+- reports may repeat and may skip states; the dispatcher ignores what goes back;
+- lines are the agent's own and are pulled by subscription.
+"""
+
+import enum
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from msgspec import Struct
+
+from skep.model.ids import ConfigId, Instant, NodeId, Position, SecretId, ServiceId, TaskId
+from skep.model.node import Node, NodeDescription
+from skep.model.service import TaskTemplate
+from skep.model.states import TaskState
+from skep.model.task import TaskStatus
+from skep.ports.lines import Line
+
+
+class SessionRequest(Struct, frozen=True):
+    """An agent registers; `session_id` is its last one when it rebuilds a session."""
+
+    description: NodeDescription
+    addr: str = ""
+    session_id: str = ""
+
+
+class Peer(Struct, frozen=True):
+    """A manager that the agent may turn to."""
+
+    node_id: NodeId
+    addr: str
+    weight: int = 10
+
+
+class SessionMessage(Struct, frozen=True):
+    """All that an agent must know beside its tasks."""
+
+    session_id: str
+    node: Node
+    managers: tuple[Peer, ...] = ()
+    network_keys: tuple[bytes, ...] = ()
+    root_ca: str = ""
+
+
+class AssignedTask(Struct, frozen=True):
+    """A task as its node's agent sees it."""
+
+    id: TaskId
+    service_id: ServiceId
+    service_name: str
+    slot: int
+    node_id: NodeId
+    node_hostname: str
+    service_labels: dict[str, str]
+    spec_version: Position
+    template: TaskTemplate
+    desired: TaskState
+    status: TaskStatus
+
+    @property
+    def name(self) -> str:
+        """The name of its container: service, slot (or node), task id."""
+        return f"{self.service_name}.{self.slot or self.node_id}.{self.id}"
+
+
+class AssignedSecret(Struct, frozen=True):
+    """A secret in plain, for the tasks of this node that use it. Never logged: its repr hides the data."""
+
+    id: SecretId
+    name: str
+    data: bytes
+
+    def __repr__(self) -> str:
+        """Hide the data."""
+        return f"AssignedSecret(id={self.id!r}, name={self.name!r})"
+
+
+class AssignedConfig(Struct, frozen=True):
+    """A config for the tasks of this node that use it."""
+
+    id: ConfigId
+    name: str
+    data: bytes
+
+
+class AssignmentKind(enum.IntEnum):
+    """Whether a message is all, or a change."""
+
+    COMPLETE = 0
+    INCREMENTAL = 1
+
+
+class Action(enum.IntEnum):
+    """What to do with an assignment."""
+
+    UPDATE = 0
+    REMOVE = 1
+
+
+class AssignmentChange(Struct, frozen=True):
+    """One change; of a REMOVE only the id counts."""
+
+    assignment: AssignedTask | AssignedSecret | AssignedConfig
+    action: Action = Action.UPDATE
+
+
+class AssignmentsMessage(Struct, frozen=True):
+    """A set of changes, applied as one."""
+
+    kind: AssignmentKind
+    applies_to: str
+    results_in: str
+    changes: tuple[AssignmentChange, ...]
+
+
+class TaskReport(Struct, frozen=True):
+    """What an agent observed of a task."""
+
+    task_id: TaskId
+    status: TaskStatus
+
+
+class LineSelector(Struct, frozen=True):
+    """Whose lines: any of the tasks, or all tasks of any of the services."""
+
+    task_ids: tuple[TaskId, ...] = ()
+    service_ids: tuple[ServiceId, ...] = ()
+
+
+class LineOptions(Struct, frozen=True):
+    """Which lines: `tail` None is all, 0 none; `since` is exclusive of nothing (0: from the start)."""
+
+    follow: bool = False
+    tail: int | None = None
+    since: Instant = Instant(0)
+    stdout: bool = True
+    stderr: bool = True
+
+
+class SubscriptionMessage(Struct, frozen=True):
+    """The dispatcher wants lines, or with `close` no more of them."""
+
+    id: str
+    selector: LineSelector
+    options: LineOptions
+    close: bool = False
+
+
+class PublishedLine(Struct, frozen=True):
+    """A line on its way to whoever asked, with its task."""
+
+    task_id: TaskId
+    service_id: ServiceId
+    node_id: NodeId
+    line: Line
+
+
+class LinkError(Exception):
+    """The other side is gone or does not know us; the agent builds a new session."""
+
+
+class Link(Protocol):
+    """What an agent may call. Bound to the identity of one node: nothing of another node's is accepted."""
+
+    def session(self, request: SessionRequest) -> AbstractAsyncContextManager[AsyncIterator[SessionMessage]]:
+        """Register; yield a first message at once and another whenever something in it changes.
+
+        Leaving the context ends the session. Raises `LinkError` when the dispatcher ends it.
+        """
+        ...
+
+    async def heartbeat(self, session_id: str) -> float:
+        """Tell that the agent lives; return seconds until the next is expected."""
+        ...
+
+    def assignments(self, session_id: str) -> AsyncIterator[AssignmentsMessage]:
+        """Yield one COMPLETE message, then INCREMENTAL ones. Only durable assignments are sent."""
+        ...
+
+    async def update_task_status(self, session_id: str, reports: Sequence[TaskReport]) -> None:
+        """Report; returns when the report is durable. Unknown tasks are ignored."""
+        ...
+
+    def subscriptions(self, session_id: str) -> AsyncIterator[SubscriptionMessage]:
+        """Yield live subscriptions that concern this node, then each change of them."""
+        ...
+
+    async def publish_lines(self, subscription_id: str, lines: Sequence[PublishedLine], *, close: bool) -> bool:
+        """Hand over lines in order; `close` says that no more come. Return False if nobody wants them any more."""
+        ...
