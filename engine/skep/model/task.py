@@ -33,7 +33,8 @@ class TaskOrigin(Struct, frozen=True, gc=False):
     """What a task is from its creation to its reaping.
 
     `spec_version` names its template; `start_at` is the earliest instant at which a task that is wanted READY may be
-    wanted RUNNING (0: at once); `replaces` is the task that stood in the slot before.
+    wanted RUNNING (0: at once); `replaces` is the task that stood in the slot before; `attempt` counts the restarts of
+    this template in this slot.
     """
 
     id: TaskId
@@ -44,6 +45,7 @@ class TaskOrigin(Struct, frozen=True, gc=False):
     created: Position
     start_at: Instant
     replaces: TaskId
+    attempt: int = 0
 
 
 class Task(Struct, frozen=True):

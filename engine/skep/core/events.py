@@ -1,0 +1,271 @@
+"""Events: facts about the cluster, in the past tense; the only thing that changes state.
+
+- A tag is a name and a version, and is chosen: renaming a class never changes it.
+- Plural facts are one event with columns: `task_ids[i]` belongs to `node_ids[i]`.
+- New fields have defaults. What was written is never rewritten.
+"""
+
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from skep.model.ids import ClusterId, ConfigId, Instant, NodeId, Position, SecretId, ServiceId, TaskId
+from skep.model.node import ManagerStatus, NodeDescription, NodeSpec
+from skep.model.secret import ConfigSpec, Sealed, SecretSpec
+from skep.model.service import Endpoint, ServiceSpec, UpdateStatus
+from skep.model.states import NodeState, TaskState
+from skep.model.swarm import JoinTokens, RootCa, SwarmSpec
+from skep.model.task import TaskStatus
+
+#: At most so many rows in one event (design, rule 3); plans split and say `more`.
+ROWS_MAX = 5000
+
+
+class Event(Struct, frozen=True, tag_field="type", omit_defaults=True):
+    """A fact. Subclasses give their stored name as `tag`."""
+
+    #: Which plan names draw ids for it, and so where verification finds them again.
+    minted: ClassVar[str] = ""
+
+    @property
+    def name(self) -> str:
+        """The stored name."""
+        tag: Any = self.__struct_config__.tag
+        return str(tag)
+
+
+# --- the engine and the swarm
+
+
+class EngineStarted(Event, frozen=True, tag="engine.started/1"):
+    """An engine recovered this log and goes on with it."""
+
+    version: str
+    hostname: str = ""
+
+
+class SwarmInitialized(Event, frozen=True, tag="swarm.initialized/1"):
+    """The swarm began."""
+
+    cluster_id: ClusterId
+    spec: SwarmSpec
+    root: RootCa
+    tokens: JoinTokens
+    unlock_key: Sealed | None = None
+    default_addr_pool: tuple[str, ...] = ()
+    subnet_size: int = 24
+    data_path_port: int = 4789
+
+
+class SwarmUpdated(Event, frozen=True, tag="swarm.updated/1"):
+    """The swarm's spec is now this; tokens and unlock key changed where given."""
+
+    spec: SwarmSpec
+    tokens: JoinTokens | None = None
+    unlock_key: Sealed | None = None
+
+
+class SwarmLeft(Event, frozen=True, tag="swarm.left/1"):
+    """The last manager left: nothing follows in this log."""
+
+
+# --- nodes
+
+
+class NodesJoined(Event, frozen=True, tag="nodes.joined/1"):
+    """These nodes became members, not heard yet."""
+
+    node_ids: tuple[NodeId, ...]
+    specs: tuple[NodeSpec, ...]
+    descriptions: tuple[NodeDescription, ...]
+    addrs: tuple[str, ...]
+    managers: tuple[ManagerStatus | None, ...]
+
+
+class NodeDescribed(Event, frozen=True, tag="node.described/1"):
+    """A node said something new about itself."""
+
+    node_id: NodeId
+    description: NodeDescription
+    addr: str = ""
+
+
+class NodesObserved(Event, frozen=True, tag="nodes.observed/1"):
+    """These nodes are in this state now."""
+
+    node_ids: tuple[NodeId, ...]
+    state: NodeState
+    message: str = ""
+
+
+class NodeUpdated(Event, frozen=True, tag="node.updated/1"):
+    """A person changed a node's spec."""
+
+    node_id: NodeId
+    spec: NodeSpec
+
+
+class NodeRemoved(Event, frozen=True, tag="node.removed/1"):
+    """A node is no member any more; its tasks are orphaned."""
+
+    node_id: NodeId
+
+
+# --- services
+
+
+class ServiceCreated(Event, frozen=True, tag="service.created/1"):
+    """A service began."""
+
+    service_id: ServiceId
+    spec: ServiceSpec
+
+
+class ServiceUpdated(Event, frozen=True, tag="service.updated/1"):
+    """A service's spec is now this; the one before is its previous spec."""
+
+    service_id: ServiceId
+    spec: ServiceSpec
+
+
+class ServiceRolledBack(Event, frozen=True, tag="service.rolled-back/1"):
+    """A service's spec is `spec` again, as it was after `to`; `status` says that a rollback began."""
+
+    service_id: ServiceId
+    spec: ServiceSpec
+    to: Position
+    status: UpdateStatus
+    keep_previous: bool = True
+
+
+class ServiceUpdateReported(Event, frozen=True, tag="service.update-reported/1"):
+    """The update of a service stands so."""
+
+    service_id: ServiceId
+    status: UpdateStatus
+
+
+class ServiceAllocated(Event, frozen=True, tag="service.allocated/1"):
+    """The allocator gave a service its ports and addresses. Those that it had before and has not here are free."""
+
+    service_id: ServiceId
+    endpoint: Endpoint
+
+
+class ServiceRemoved(Event, frozen=True, tag="service.removed/1"):
+    """A service is gone; its tasks follow when they have stopped."""
+
+    service_id: ServiceId
+
+
+# --- tasks
+
+
+class TasksCreated(Event, frozen=True, tag="tasks.created/1"):
+    """An orchestrator made tasks for a service.
+
+    `slots` is empty where the mode has none; `node_ids` where the scheduler chooses; `replaces` where nothing is
+    replaced; `start_at` (instants) where all may run at once.
+    """
+
+    minted: ClassVar[str] = "task_ids"
+
+    service_id: ServiceId
+    spec_version: Position
+    task_ids: tuple[TaskId, ...]
+    state: TaskState = TaskState.PENDING
+    desired: TaskState = TaskState.RUNNING
+    slots: tuple[int, ...] = ()
+    node_ids: tuple[NodeId, ...] = ()
+    replaces: tuple[TaskId, ...] = ()
+    start_at: tuple[Instant, ...] = ()
+    attempts: tuple[int, ...] = ()
+
+
+class TasksAllocated(Event, frozen=True, tag="tasks.allocated/1"):
+    """The allocator gave these tasks what they need: they wait for a place."""
+
+    task_ids: tuple[TaskId, ...]
+
+
+class TasksAssigned(Event, frozen=True, tag="tasks.assigned/1"):
+    """The scheduler gave these tasks to nodes; `task_ids[i]` went to `node_ids[i]`."""
+
+    task_ids: tuple[TaskId, ...]
+    node_ids: tuple[NodeId, ...]
+
+
+class TasksHeld(Event, frozen=True, tag="tasks.held/1"):
+    """The scheduler has no node for these tasks, for the reason `reasons[i]`."""
+
+    task_ids: tuple[TaskId, ...]
+    reasons: tuple[str, ...]
+
+
+class TasksDesired(Event, frozen=True, tag="tasks.desired/1"):
+    """An orchestrator wants these tasks in that state."""
+
+    task_ids: tuple[TaskId, ...]
+    desired: TaskState
+
+
+class TasksReported(Event, frozen=True, tag="tasks.reported/1"):
+    """A node's agent observed its tasks so: `statuses[i]` is that of `task_ids[i]`."""
+
+    node_id: NodeId
+    task_ids: tuple[TaskId, ...]
+    statuses: tuple[TaskStatus, ...]
+
+
+class TasksReaped(Event, frozen=True, tag="tasks.reaped/1"):
+    """These tasks are history no more."""
+
+    task_ids: tuple[TaskId, ...]
+
+
+# --- secrets and configs
+
+
+class SecretCreated(Event, frozen=True, tag="secret.created/1"):
+    """A secret began; its data is sealed."""
+
+    secret_id: SecretId
+    spec: SecretSpec
+    sealed: Sealed | None = None
+
+
+class SecretUpdated(Event, frozen=True, tag="secret.updated/1"):
+    """A secret's labels changed."""
+
+    secret_id: SecretId
+    spec: SecretSpec
+
+
+class SecretRemoved(Event, frozen=True, tag="secret.removed/1"):
+    """A secret is gone; its key is destroyed next."""
+
+    secret_id: SecretId
+
+
+class ConfigCreated(Event, frozen=True, tag="config.created/1"):
+    """A config began."""
+
+    config_id: ConfigId
+    spec: ConfigSpec
+
+
+class ConfigUpdated(Event, frozen=True, tag="config.updated/1"):
+    """A config's labels changed."""
+
+    config_id: ConfigId
+    spec: ConfigSpec
+
+
+class ConfigRemoved(Event, frozen=True, tag="config.removed/1"):
+    """A config is gone."""
+
+    config_id: ConfigId
+
+
+#: Every event, by its stored name. A test proves that each has a fold and an example.
+EVENTS: dict[str, type[Event]] = {str(kind.__struct_config__.tag): kind for kind in Event.__subclasses__()}

@@ -1,0 +1,282 @@
+"""Evolve: how each event changes the state. One small function an event, in one table.
+
+It cannot fail on a valid log, never decides, and knows no time but that of the record.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from skep.core import task_index
+from skep.core.events import (
+    ConfigCreated,
+    ConfigRemoved,
+    ConfigUpdated,
+    EngineStarted,
+    Event,
+    NodeDescribed,
+    NodeRemoved,
+    NodesJoined,
+    NodesObserved,
+    NodeUpdated,
+    SecretCreated,
+    SecretRemoved,
+    SecretUpdated,
+    ServiceAllocated,
+    ServiceCreated,
+    ServiceRemoved,
+    ServiceRolledBack,
+    ServiceUpdated,
+    ServiceUpdateReported,
+    SwarmInitialized,
+    SwarmLeft,
+    SwarmUpdated,
+    TasksAllocated,
+    TasksAssigned,
+    TasksCreated,
+    TasksDesired,
+    TasksHeld,
+    TasksReaped,
+    TasksReported,
+)
+from skep.core.fold_service import (
+    service_allocated,
+    service_created,
+    service_removed,
+    service_rolled_back,
+    service_update_reported,
+    service_updated,
+)
+from skep.core.fold_task import (
+    tasks_allocated,
+    tasks_assigned,
+    tasks_created,
+    tasks_desired,
+    tasks_held,
+    tasks_reaped,
+    tasks_reported,
+)
+from skep.core.indexes import Topic
+from skep.core.state import RECENT_MAX, ClusterState
+from skep.model.ids import Instant, Position
+from skep.model.node import Node, NodeStatus
+from skep.model.secret import Config, Secret
+from skep.model.states import MESSAGES, NodeState, TaskState
+from skep.model.swarm import Cluster
+from skep.model.task import TaskStatus
+
+#: Changes whenever a fold gives another state, or a snapshot another form: older checkpoints are left unused then.
+FOLD_VERSION = "1"
+
+
+def begin(state: ClusterState, position: Position, time: Instant, command_id: str) -> None:
+    """Step to a record: its events come next."""
+    state.position = position
+    state.time = time
+    if command_id:
+        state.recent[command_id] = position
+        if len(state.recent) > RECENT_MAX:
+            del state.recent[next(iter(state.recent))]
+
+
+def evolve(state: ClusterState, event: Event) -> None:
+    """Apply one event of the record that `begin` stepped to."""
+    EVOLVE[type(event)](state, event)
+
+
+def fold(state: ClusterState, position: Position, time: Instant, command_id: str, events: Iterable[Event]) -> None:
+    """Apply a whole record."""
+    begin(state, position, time, command_id)
+    for event in events:
+        EVOLVE[type(event)](state, event)
+
+
+def _engine_started(state: ClusterState, event: EngineStarted) -> None:  # noqa: ARG001 - it is a fact; nothing derives
+    for node_id in state.nodes:
+        state.touched.keys[Topic.NODE, node_id] = None
+
+
+def _swarm_initialized(state: ClusterState, event: SwarmInitialized) -> None:
+    state.cluster = Cluster(
+        id=event.cluster_id,
+        spec=event.spec,
+        version=state.position,
+        written=state.position,
+        created_at=state.time,
+        updated_at=state.time,
+        root=event.root,
+        tokens=event.tokens,
+        unlock_key=event.unlock_key,
+        default_addr_pool=event.default_addr_pool,
+        subnet_size=event.subnet_size,
+        data_path_port=event.data_path_port,
+    )
+
+
+def _swarm_updated(state: ClusterState, event: SwarmUpdated) -> None:
+    cluster = state.cluster
+    if cluster is None:
+        return
+    limit = state.history_limit
+    state.cluster = replace(
+        cluster,
+        spec=event.spec,
+        tokens=event.tokens or cluster.tokens,
+        unlock_key=event.unlock_key or cluster.unlock_key,
+        version=state.position,
+        written=state.position,
+        updated_at=state.time,
+    )
+    if state.history_limit != limit:
+        task_index.judge_slots(state)
+
+
+def _swarm_left(state: ClusterState, event: SwarmLeft) -> None:  # noqa: ARG001 - its name says all
+    state.left = True
+
+
+def _nodes_joined(state: ClusterState, event: NodesJoined) -> None:
+    rows = zip(event.node_ids, event.specs, event.descriptions, event.addrs, event.managers, strict=True)
+    for node_id, spec, description, addr, manager in rows:
+        state.nodes[node_id] = Node(
+            id=node_id,
+            spec=spec,
+            description=description,
+            status=NodeStatus(state=NodeState.UNKNOWN, addr=addr),
+            version=state.position,
+            written=state.position,
+            created_at=state.time,
+            updated_at=state.time,
+            manager=manager,
+        )
+        _node_touched(state, node_id)
+
+
+def _node_described(state: ClusterState, event: NodeDescribed) -> None:
+    node = state.nodes[event.node_id]
+    status = NodeStatus(state=node.status.state, message=node.status.message, addr=event.addr or node.status.addr)
+    state.nodes[event.node_id] = replace(
+        node, description=event.description, status=status, version=state.position, updated_at=state.time
+    )
+    _node_touched(state, event.node_id)
+
+
+def _nodes_observed(state: ClusterState, event: NodesObserved) -> None:
+    for node_id in event.node_ids:
+        node = state.nodes[node_id]
+        status = NodeStatus(state=event.state, message=event.message, addr=node.status.addr)
+        state.nodes[node_id] = replace(node, status=status, version=state.position, updated_at=state.time)
+        task_index.rejudge_node(state, node_id)
+        _node_touched(state, node_id)
+
+
+def _node_updated(state: ClusterState, event: NodeUpdated) -> None:
+    node = state.nodes[event.node_id]
+    state.nodes[event.node_id] = replace(
+        node, spec=event.spec, version=state.position, written=state.position, updated_at=state.time
+    )
+    _node_touched(state, event.node_id)
+
+
+def _node_removed(state: ClusterState, event: NodeRemoved) -> None:
+    del state.nodes[event.node_id]
+    orphaned = TaskStatus(TaskState.ORPHANED, state.time, MESSAGES[TaskState.ORPHANED])
+    for task in list(state.tasks_on(event.node_id)):
+        if not task.state.terminal:
+            task_index.swap(state, task, replace(task, status=orphaned, version=state.position, updated_at=state.time))
+    task_index.rejudge_node(state, event.node_id)
+    _node_touched(state, event.node_id)
+
+
+def _node_touched(state: ClusterState, node_id: Any) -> None:
+    state.touched.keys[Topic.NODE, node_id] = None
+    state.touched.sessions[node_id] = None
+
+
+def _secret_created(state: ClusterState, event: SecretCreated) -> None:
+    state.secret_names[event.spec.name] = event.secret_id
+    state.secrets[event.secret_id] = Secret(
+        id=event.secret_id,
+        spec=event.spec,
+        sealed=event.sealed,
+        version=state.position,
+        written=state.position,
+        created_at=state.time,
+        updated_at=state.time,
+    )
+
+
+def _secret_updated(state: ClusterState, event: SecretUpdated) -> None:
+    state.secrets[event.secret_id] = replace(
+        state.secrets[event.secret_id],
+        spec=event.spec,
+        version=state.position,
+        written=state.position,
+        updated_at=state.time,
+    )
+
+
+def _secret_removed(state: ClusterState, event: SecretRemoved) -> None:
+    secret = state.secrets.pop(event.secret_id)
+    del state.secret_names[secret.spec.name]
+
+
+def _config_created(state: ClusterState, event: ConfigCreated) -> None:
+    state.config_names[event.spec.name] = event.config_id
+    state.configs[event.config_id] = Config(
+        id=event.config_id,
+        spec=event.spec,
+        version=state.position,
+        written=state.position,
+        created_at=state.time,
+        updated_at=state.time,
+    )
+
+
+def _config_updated(state: ClusterState, event: ConfigUpdated) -> None:
+    state.configs[event.config_id] = replace(
+        state.configs[event.config_id],
+        spec=event.spec,
+        version=state.position,
+        written=state.position,
+        updated_at=state.time,
+    )
+
+
+def _config_removed(state: ClusterState, event: ConfigRemoved) -> None:
+    config = state.configs.pop(event.config_id)
+    del state.config_names[config.spec.name]
+
+
+#: The only way in which state changes. A test proves that it has every event of `skep.core.events`.
+EVOLVE: dict[type[Event], Callable[[ClusterState, Any], None]] = {
+    EngineStarted: _engine_started,
+    SwarmInitialized: _swarm_initialized,
+    SwarmUpdated: _swarm_updated,
+    SwarmLeft: _swarm_left,
+    NodesJoined: _nodes_joined,
+    NodeDescribed: _node_described,
+    NodesObserved: _nodes_observed,
+    NodeUpdated: _node_updated,
+    NodeRemoved: _node_removed,
+    ServiceCreated: service_created,
+    ServiceUpdated: service_updated,
+    ServiceRolledBack: service_rolled_back,
+    ServiceUpdateReported: service_update_reported,
+    ServiceAllocated: service_allocated,
+    ServiceRemoved: service_removed,
+    TasksCreated: tasks_created,
+    TasksAllocated: tasks_allocated,
+    TasksAssigned: tasks_assigned,
+    TasksHeld: tasks_held,
+    TasksDesired: tasks_desired,
+    TasksReported: tasks_reported,
+    TasksReaped: tasks_reaped,
+    SecretCreated: _secret_created,
+    SecretUpdated: _secret_updated,
+    SecretRemoved: _secret_removed,
+    ConfigCreated: _config_created,
+    ConfigUpdated: _config_updated,
+    ConfigRemoved: _config_removed,
+}

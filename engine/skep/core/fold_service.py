@@ -1,0 +1,128 @@
+"""How the events of services change the state."""
+
+from msgspec.structs import replace
+
+from skep.core.events import (
+    ServiceAllocated,
+    ServiceCreated,
+    ServiceRemoved,
+    ServiceRolledBack,
+    ServiceUpdated,
+    ServiceUpdateReported,
+)
+from skep.core.indexes import Topic
+from skep.core.state import FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT, ClusterState
+from skep.core.task_index import disuse, free_ports, hold_ports, use
+from skep.model.ids import Position
+from skep.model.service import Service, ServiceSpec, TaskTemplate
+
+
+def service_created(state: ClusterState, event: ServiceCreated) -> None:
+    """Begin a service."""
+    service_id, spec = event.service_id, event.spec
+    state.templates[service_id] = {state.position: TaskTemplate.of(spec)}
+    state.services[service_id] = Service(
+        id=service_id,
+        spec=spec,
+        version=state.position,
+        written=state.position,
+        spec_version=state.position,
+        created_at=state.time,
+        updated_at=state.time,
+    )
+    state.service_names[spec.name.lower()] = service_id
+    use(state, service_id, spec)
+    state.touched.keys[Topic.SERVICE, service_id] = None
+
+
+def service_updated(state: ClusterState, event: ServiceUpdated) -> None:
+    """Give a service its new spec; its status of the update before is over."""
+    service = state.services[event.service_id]
+    state.services[event.service_id] = replace(
+        _respecified(state, service, event.spec), previous_spec=service.spec, update_status=None
+    )
+
+
+def service_rolled_back(state: ClusterState, event: ServiceRolledBack) -> None:
+    """Give a service an earlier spec again."""
+    service = state.services[event.service_id]
+    state.services[event.service_id] = replace(
+        _respecified(state, service, event.spec),
+        previous_spec=service.spec if event.keep_previous else None,
+        update_status=event.status,
+    )
+
+
+def service_update_reported(state: ClusterState, event: ServiceUpdateReported) -> None:
+    """Note how an update stands."""
+    state.services[event.service_id] = replace(
+        state.services[event.service_id],
+        update_status=event.status,
+        version=state.position,
+        updated_at=state.time,
+    )
+    state.touched.keys[Topic.SERVICE, event.service_id] = None
+
+
+def service_allocated(state: ClusterState, event: ServiceAllocated) -> None:
+    """Give a service its ports, and free those that it no longer has."""
+    service = state.services[event.service_id]
+    free_ports(state, service)
+    for port in event.endpoint.ports:
+        if port.publish_mode == "ingress":
+            if port.published_port >= state.next_port and _is_dynamic(port.published_port, port.target_port, service):
+                state.next_port = port.published_port + 1
+                if state.next_port > LAST_DYNAMIC_PORT:
+                    state.next_port = FIRST_DYNAMIC_PORT
+    allocated = replace(service, endpoint=event.endpoint, version=state.position, updated_at=state.time)
+    state.services[event.service_id] = allocated
+    hold_ports(state, allocated)
+    state.touched.keys[Topic.SERVICE, event.service_id] = None
+
+
+def service_removed(state: ClusterState, event: ServiceRemoved) -> None:
+    """End a service; its templates live until its tasks are gone."""
+    service = state.services.pop(event.service_id)
+    del state.service_names[service.spec.name.lower()]
+    free_ports(state, service)
+    disuse(state, service.id, service.spec)
+    index = state.service_tasks.get(service.id)
+    templates = state.templates[service.id]
+    if index is None or service.spec_version not in index.spec_refs:
+        del templates[service.spec_version]
+        if not templates:
+            del state.templates[service.id]
+    state.given_up.pop(service.id, None)
+    state.touched.keys[Topic.SERVICE, service.id] = None
+
+
+def _is_dynamic(published: int, target: int, service: Service) -> bool:
+    """Whether the allocator chose the number, rather than the spec."""
+    asked = service.spec.endpoint_spec.ports if service.spec.endpoint_spec else ()
+    return not any(p.published_port == published and p.target_port == target for p in asked)
+
+
+def _respecified(state: ClusterState, service: Service, spec: ServiceSpec) -> Service:
+    """Return `service` with `spec`; its tasks keep their template if the new spec gives them an equal one."""
+    templates = state.templates[service.id]
+    template = TaskTemplate.of(spec)
+    # going back finds the template that tasks of then still bear, so that those are left alone
+    spec_version = next((p for p in reversed(templates) if templates[p] == template), Position(0))
+    if not spec_version:
+        spec_version = state.position
+        templates[spec_version] = template
+    if spec_version != service.spec_version:
+        index = state.service_tasks.get(service.id)
+        if index is None or service.spec_version not in index.spec_refs:
+            del templates[service.spec_version]
+    disuse(state, service.id, service.spec)
+    use(state, service.id, spec)
+    state.touched.keys[Topic.SERVICE, service.id] = None
+    return replace(
+        service,
+        spec=spec,
+        spec_version=spec_version,
+        version=state.position,
+        written=state.position,
+        updated_at=state.time,
+    )

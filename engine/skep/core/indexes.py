@@ -1,0 +1,148 @@
+"""Indexes over tasks: what the plans ask, kept as the state changes, so that no plan looks at the whole cluster.
+
+Every index is derived from the tables of `ClusterState`; `skep.core.invariants` rebuilds them all and compares.
+A dict with None values is an ordered set: iteration order is that of insertion, under any hash seed.
+"""
+
+import enum
+from typing import TypeVar
+
+from skep.model.ids import NodeId, Position, ServiceId, TaskId
+from skep.model.task import Task
+
+T = TypeVar("T")
+
+#: A set that remembers the order of its members.
+Ordered = dict[T, None]
+
+
+class Topic(enum.Enum):
+    """What kind of thing changed; `skep.core.plan` says which plans are woken by it."""
+
+    SERVICE = "service"
+    """A service's spec, or its removal (key: service)."""
+    ENDED = "ended"
+    """A task that is wanted ended (key: service)."""
+    STOPPED = "stopped"
+    """A task that is not wanted ended, or was forgotten (key: service)."""
+    RUNNING = "running"
+    """A task runs (key: service)."""
+    WAITING = "waiting"
+    """A task is wanted READY, and may be wanted RUNNING later (key: service)."""
+    NEW = "new"
+    """A task needs an allocation (key: service)."""
+    PENDING = "pending"
+    """A task needs a node (key: empty)."""
+    NODE = "node"
+    """A node's spec or status (key: node)."""
+    REAPABLE = "reapable"
+    """A task may be forgotten (key: service)."""
+
+
+class Touched:
+    """What changed since somebody last asked. Transient: no part of the state's value."""
+
+    __slots__ = ("assignments", "keys", "sessions")
+
+    def __init__(self) -> None:
+        #: what plans are woken by
+        self.keys: Ordered[tuple[Topic, str]] = {}
+        #: tasks whose assignment changed, by node: what the dispatcher sends
+        self.assignments: dict[NodeId, Ordered[TaskId]] = {}
+        #: nodes of which a session must hear
+        self.sessions: Ordered[NodeId] = {}
+
+
+class ServiceTasks:
+    """The tasks of one service.
+
+    - `wanted`: desired at most RUNNING; `wanted_by_slot` the same by slot; `wanted_by_spec` by their template;
+    - `ended`: wanted and in a terminal state: the restart supervisor's work;
+    - `waiters[old] = new`: `new` is wanted READY and replaces `old`; each that is wanted READY is either `blocked` (the
+      old has not stopped yet), `timed` (until its `start_at`), or `startable` (nothing holds it back);
+    - `unallocated`, `pending`: wanted, and waiting for the allocator or the scheduler;
+    - `reapable`: of no use any more;
+    - `given_up[slot]`: the slot's last task ended and its restart policy wants no other;
+    - `spec_refs`: how many tasks name each template.
+    """
+
+    __slots__ = (
+        "all",
+        "blocked",
+        "crowded",
+        "ended",
+        "pending",
+        "reapable",
+        "running",
+        "slots",
+        "spec_refs",
+        "startable",
+        "timed",
+        "unallocated",
+        "waiters",
+        "wanted",
+        "wanted_by_slot",
+        "wanted_by_spec",
+    )
+
+    def __init__(self) -> None:
+        self.all: Ordered[TaskId] = {}
+        self.slots: dict[int, Ordered[TaskId]] = {}
+        self.wanted: Ordered[TaskId] = {}
+        self.wanted_by_slot: dict[int, Ordered[TaskId]] = {}
+        self.wanted_by_spec: dict[Position, Ordered[TaskId]] = {}
+        self.ended: Ordered[TaskId] = {}
+        self.blocked: Ordered[TaskId] = {}
+        self.waiters: dict[TaskId, TaskId] = {}
+        self.timed: Ordered[TaskId] = {}
+        self.startable: Ordered[TaskId] = {}
+        self.unallocated: Ordered[TaskId] = {}
+        self.pending: Ordered[TaskId] = {}
+        self.reapable: Ordered[TaskId] = {}
+        self.crowded: Ordered[int] = {}
+        self.spec_refs: dict[Position, int] = {}
+        self.running = 0
+
+    def copy(self) -> "ServiceTasks":
+        """Return a copy that shares only frozen values."""
+        twin = ServiceTasks()
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, dict):
+                value = {k: dict(v) if isinstance(v, dict) else v for k, v in value.items()}
+            setattr(twin, name, value)
+        return twin
+
+    def value(self) -> dict[str, object]:
+        """Return all of it for a comparison, without regard to order."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class NodeTasks:
+    """The tasks of one node: `active` counts those wanted and not ended, `by_service` the same by service."""
+
+    __slots__ = ("active", "all", "by_service")
+
+    def __init__(self) -> None:
+        self.all: Ordered[TaskId] = {}
+        self.by_service: dict[ServiceId, int] = {}
+        self.active = 0
+
+    def copy(self) -> "NodeTasks":
+        """Return a copy that shares only frozen values."""
+        twin = NodeTasks()
+        twin.all, twin.by_service, twin.active = dict(self.all), dict(self.by_service), self.active
+        return twin
+
+    def value(self) -> dict[str, object]:
+        """Return all of it for a comparison, without regard to order."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def count(self, task: Task, by: int) -> None:
+        """Count an active task in (1) or out (-1)."""
+        self.active += by
+        now = self.by_service.get(task.service_id, 0) + by
+        if now:
+            self.by_service[task.service_id] = now
+        else:
+            self.by_service.pop(task.service_id, None)
