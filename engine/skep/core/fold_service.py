@@ -13,7 +13,7 @@ from skep.core.events import (
 from skep.core.indexes import Topic
 from skep.core.state import FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT, ClusterState
 from skep.core.task_index import disuse, free_ports, hold_ports, use
-from skep.model.ids import Position
+from skep.model.ids import START, Position
 from skep.model.service import Service, ServiceSpec, TaskTemplate
 
 
@@ -39,7 +39,10 @@ def service_updated(state: ClusterState, event: ServiceUpdated) -> None:
     """Give a service its new spec; its status of the update before is over."""
     service = state.services[event.service_id]
     state.services[event.service_id] = replace(
-        _respecified(state, service, event.spec), previous_spec=service.spec, update_status=None
+        _respecified(state, service, event.spec),
+        previous_spec=service.spec,
+        previous_written=service.written,
+        update_status=None,
     )
 
 
@@ -49,6 +52,7 @@ def service_rolled_back(state: ClusterState, event: ServiceRolledBack) -> None:
     state.services[event.service_id] = replace(
         _respecified(state, service, event.spec),
         previous_spec=service.spec if event.keep_previous else None,
+        previous_written=service.written if event.keep_previous else START,
         update_status=event.status,
     )
 

@@ -6,7 +6,7 @@ Specs have the Engine API's names; a field that is None was not said (FACTS, cha
 from msgspec import Struct, field
 
 from skep.model.container import ContainerSpec, Driver, Part
-from skep.model.ids import Instant, NetworkId, Position, ServiceId
+from skep.model.ids import START, Instant, NetworkId, Position, ServiceId
 from skep.model.states import UpdateState
 
 
@@ -247,7 +247,7 @@ class Service(Struct, frozen=True, kw_only=True):
     """A service as the swarm keeps it.
 
     `version` is the position of its last change, `written` that of its last change by a client, `spec_version` the one
-    that set the template of its present tasks.
+    that set the template of its present tasks, `previous_written` the one that set its previous spec.
     """
 
     id: ServiceId
@@ -258,5 +258,6 @@ class Service(Struct, frozen=True, kw_only=True):
     created_at: Instant
     updated_at: Instant
     previous_spec: ServiceSpec | None = None
+    previous_written: Position = START
     endpoint: Endpoint | None = None
     update_status: UpdateStatus | None = None

@@ -1,1 +1,64 @@
-""""""
+"""Plans: what the cluster still lacks. Pure; made, decided and folded in one turn of the writer.
+
+The stages are Swarm's own, each in a module that bears its name: the orchestrator makes tasks of services, the
+allocator gives ports and addresses, the scheduler gives tasks to nodes. The dispatcher is in `skep.runtime`.
+"""
+
+from skep.core.indexes import Topic
+from skep.core.plan.allocator import plan_allocation
+from skep.core.plan.orchestrator.nodes import plan_nodes
+from skep.core.plan.orchestrator.reaper import plan_reaping
+from skep.core.plan.orchestrator.replicas import plan_replicas
+from skep.core.plan.orchestrator.restarts import plan_restarts
+from skep.core.plan.orchestrator.starts import plan_starts
+from skep.core.plan.orchestrator.updates import plan_updates
+from skep.core.plan.plan import CONTENT, Ids, Plan, Planner
+from skep.core.plan.scheduler import plan_placement
+from skep.core.state import ClusterState
+
+#: Every plan by its stored name, in the order in which they are made when several are due.
+PLANS: dict[str, Planner] = {
+    "allocation": plan_allocation,
+    "nodes": plan_nodes,
+    "updates": plan_updates,
+    "replicas": plan_replicas,
+    "restarts": plan_restarts,
+    "starts": plan_starts,
+    "placement": plan_placement,
+    "reaping": plan_reaping,
+}
+
+#: Which plans a change wakes, with the change's own key; "placement" has one key for the whole cluster.
+WAKES: dict[Topic, tuple[str, ...]] = {
+    Topic.SERVICE: ("allocation", "updates", "replicas", "reaping"),
+    Topic.ENDED: ("updates", "restarts"),
+    Topic.STOPPED: ("replicas", "reaping", "placement"),
+    Topic.RUNNING: ("updates",),
+    Topic.WAITING: ("starts",),
+    Topic.NEW: ("allocation",),
+    Topic.PENDING: ("placement",),
+    Topic.NODE: ("nodes", "placement"),
+    Topic.REAPABLE: ("reaping",),
+}
+
+#: Plans whose key is always this one.
+SINGLE_KEY = {"placement": ""}
+
+
+def keys_of(topic: Topic, key: str) -> tuple[tuple[str, str], ...]:
+    """Return the (plan, key) pairs that a change wakes."""
+    return tuple((plan, SINGLE_KEY.get(plan, key)) for plan in WAKES[topic])
+
+
+def every_key(state: ClusterState) -> list[tuple[str, str]]:
+    """Return every (plan, key) that recovery must plan once."""
+    services = [*state.services, *(i for i in state.service_tasks if i not in state.services)]
+    keys = [("placement", "")]
+    keys += [("nodes", node_id) for node_id in state.nodes]
+    for plan in PLANS:
+        if plan not in ("placement", "nodes"):
+            keys += [(plan, service_id) for service_id in services]
+    return keys
+
+
+__all__ = ["CONTENT", "PLANS", "WAKES", "Ids", "Plan", "every_key", "keys_of"]

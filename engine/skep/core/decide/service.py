@@ -1,0 +1,153 @@
+"""Decisions about services."""
+
+from collections.abc import Iterable
+
+from skep.core.commands import (
+    AllocateService,
+    CreateService,
+    RemoveService,
+    ReportUpdate,
+    RollbackService,
+    UpdateService,
+)
+from skep.core.decide.versions import check_version
+from skep.core.events import (
+    Event,
+    ServiceAllocated,
+    ServiceCreated,
+    ServiceRemoved,
+    ServiceRolledBack,
+    ServiceUpdated,
+    ServiceUpdateReported,
+)
+from skep.core.rejected import Code, Rejected
+from skep.core.rules.service import check_service, needs_later, stored
+from skep.core.state import ClusterState
+from skep.model.container import ConfigReference, SecretReference
+from skep.model.ids import ConfigId, SecretId, ServiceId
+from skep.model.service import PortConfig, Service, ServiceSpec, UpdateStatus
+from skep.model.states import UpdateState
+
+
+def create_service(state: ClusterState, command: CreateService) -> tuple[Event, ...]:
+    """Begin a service under a name that is free."""
+    spec = stored(command.spec)
+    _check(state, spec, None)
+    if spec.name.lower() in state.service_names:
+        raise Rejected(
+            Code.ALREADY_EXISTS, f"name conflicts with an existing object: service {spec.name} already exists"
+        )
+    return (ServiceCreated(command.service_id, spec),)
+
+
+def update_service(state: ClusterState, command: UpdateService) -> tuple[Event, ...]:
+    """Give a service a new spec, even an equal one: that too makes a version, as on Swarm."""
+    service = _known(state, command.service_id)
+    spec = stored(command.spec)
+    _check(state, spec, service)
+    check_version(service, command.version)
+    if spec.name != service.spec.name:
+        raise Rejected(Code.UNIMPLEMENTED, "renaming services is not supported")
+    if _mode(spec) != _mode(service.spec):
+        raise Rejected(Code.UNIMPLEMENTED, "service mode change is not allowed")
+    return (ServiceUpdated(service.id, spec),)
+
+
+def rollback_service(state: ClusterState, command: RollbackService) -> tuple[Event, ...]:
+    """Go back to the spec before. By hand twice is a redo; after an automatic one there is nothing before (FACTS 5)."""
+    service = _known(state, command.service_id)
+    check_version(service, command.version)
+    if service.previous_spec is None:
+        raise Rejected.precondition(f"service {service.id} does not have a previous spec")
+    status = UpdateStatus(UpdateState.ROLLBACK_STARTED, started_at=state.time, message=command.message)
+    return (
+        ServiceRolledBack(
+            service_id=service.id,
+            spec=service.previous_spec,
+            to=service.previous_written,
+            status=status,
+            keep_previous=not command.automatic,
+        ),
+    )
+
+
+def report_update(state: ClusterState, command: ReportUpdate) -> tuple[Event, ...]:
+    """Note how an update stands, if that is new."""
+    service = _known(state, command.service_id)
+    if service.update_status == command.status:
+        return ()
+    return (ServiceUpdateReported(service.id, command.status),)
+
+
+def allocate_service(state: ClusterState, command: AllocateService) -> tuple[Event, ...]:
+    """Give a service ports that nobody else has."""
+    service = _known(state, command.service_id)
+    _check_ports(state, command.endpoint.ports, service)
+    if service.endpoint == command.endpoint:
+        return ()
+    return (ServiceAllocated(service.id, command.endpoint),)
+
+
+def remove_service(state: ClusterState, command: RemoveService) -> tuple[Event, ...]:
+    """End a service."""
+    return (ServiceRemoved(_known(state, command.service_id).id),)
+
+
+def _check(state: ClusterState, spec: ServiceSpec, service: Service | None) -> None:
+    check_service(spec)
+    needs_later(spec)
+    _check_ports(state, spec.endpoint_spec.ports if spec.endpoint_spec else (), service)
+    _check_secrets(state, spec.container.secrets)
+    _check_configs(state, spec.container.configs)
+
+
+def _check_ports(state: ClusterState, ports: Iterable[PortConfig], service: Service | None) -> None:
+    for port in ports:
+        if port.publish_mode == "host" or not port.published_port:
+            continue
+        holder = state.ports.get((port.protocol or "tcp", port.published_port))
+        if holder is not None and (service is None or holder != service.id):
+            raise Rejected.invalid(
+                f"port '{port.published_port}' is already in use by service "
+                f"'{state.services[holder].spec.name}' ({holder}) as an ingress port"
+            )
+
+
+def _check_secrets(state: ClusterState, references: Iterable[SecretReference]) -> None:
+    missing = [
+        r.secret_name
+        for r in references
+        if r.secret_id not in state.secrets or state.secrets[SecretId(r.secret_id)].spec.name != r.secret_name
+    ]
+    if missing:
+        raise Rejected.invalid(_not_found("secret", missing))
+
+
+def _check_configs(state: ClusterState, references: Iterable[ConfigReference]) -> None:
+    missing = [
+        r.config_name
+        for r in references
+        if r.config_id not in state.configs or state.configs[ConfigId(r.config_id)].spec.name != r.config_name
+    ]
+    if missing:
+        raise Rejected.invalid(_not_found("config", missing))
+
+
+def _not_found(kind: str, names: list[str]) -> str:
+    return f"{kind}{'s' if len(names) > 1 else ''} not found: {', '.join(names)}"
+
+
+def _mode(spec: ServiceSpec) -> str:
+    mode = spec.mode
+    if mode is None or mode.replicated is not None:
+        return "replicated"
+    if mode.global_ is not None:
+        return "global"
+    return "replicated-job" if mode.replicated_job is not None else "global-job"
+
+
+def _known(state: ClusterState, service_id: ServiceId) -> Service:
+    service = state.services.get(service_id)
+    if service is None:
+        raise Rejected.not_found("service", service_id)
+    return service

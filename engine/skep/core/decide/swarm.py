@@ -1,0 +1,46 @@
+"""Decisions about the swarm itself."""
+
+from skep.core.commands import InitSwarm, LeaveSwarm, StartEngine, UpdateSwarm
+from skep.core.decide.versions import check_version
+from skep.core.events import EngineStarted, Event, SwarmInitialized, SwarmLeft, SwarmUpdated
+from skep.core.rejected import Rejected
+from skep.core.rules.swarm import check_swarm, stored_swarm
+from skep.core.state import ClusterState
+
+
+def start_engine(state: ClusterState, command: StartEngine) -> tuple[Event, ...]:  # noqa: ARG001 - always a fact
+    """Note a start."""
+    return (EngineStarted(version=command.version, hostname=command.hostname),)
+
+
+def init_swarm(state: ClusterState, command: InitSwarm) -> tuple[Event, ...]:
+    """Begin a swarm, once in a log."""
+    if state.cluster is not None or state.left:
+        raise Rejected.precondition("this log already holds a swarm")
+    check_swarm(command.spec)
+    return (
+        SwarmInitialized(
+            cluster_id=command.cluster_id,
+            spec=stored_swarm(command.spec),
+            root=command.root,
+            tokens=command.tokens,
+            unlock_key=command.unlock_key,
+            default_addr_pool=command.default_addr_pool,
+            subnet_size=command.subnet_size,
+            data_path_port=command.data_path_port,
+        ),
+    )
+
+
+def update_swarm(state: ClusterState, command: UpdateSwarm) -> tuple[Event, ...]:
+    """Change the swarm's spec, tokens and unlock key."""
+    if state.cluster is None:
+        raise Rejected.precondition("there is no swarm")
+    check_swarm(command.spec)
+    check_version(state.cluster, command.version)
+    return (SwarmUpdated(spec=stored_swarm(command.spec), tokens=command.tokens, unlock_key=command.unlock_key),)
+
+
+def leave_swarm(state: ClusterState, command: LeaveSwarm) -> tuple[Event, ...]:  # noqa: ARG001 - it says all itself
+    """End the swarm."""
+    return () if state.left else (SwarmLeft(),)

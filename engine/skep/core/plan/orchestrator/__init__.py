@@ -1,0 +1,1 @@
+"""The orchestrator: makes the tasks that services want, and unmakes them."""

@@ -1,0 +1,84 @@
+"""Replicated services: as many slots in use as replicas are wanted; none where the service is gone."""
+
+from collections.abc import Container
+from itertools import count, islice
+
+from skep.core.commands import Command, CreateTasks, DesireTasks
+from skep.core.events import ROWS_MAX
+from skep.core.indexes import ServiceTasks
+from skep.core.plan.plan import CONTENT, Ids, Plan
+from skep.core.state import ClusterState
+from skep.model.ids import Instant, ServiceId, TaskId
+from skep.model.service import Service
+from skep.model.states import TaskState
+
+
+def plan_replicas(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:  # noqa: ARG001 - needs no time
+    """Return what brings a service to its number of replicas."""
+    service_id = ServiceId(key)
+    service = state.services.get(service_id)
+    index = state.service_tasks.get(service_id)
+    if service is None:
+        return _remove_all(state, index)
+    replicas = service.spec.replicas
+    if replicas is None:
+        return CONTENT
+    used = index.wanted_by_slot if index else {}
+    given_up = state.given_up.get(service_id, {})
+    missing = replicas - len(used) - len(given_up)
+    if missing > 0:
+        return _scale_up(service, {*used, *given_up}, missing, ids)
+    if missing < 0:
+        return _scale_down(state, service, -missing)
+    return CONTENT
+
+
+def _scale_up(service: Service, taken: Container[int], missing: int, ids: Ids) -> Plan:
+    """Use the lowest slots that are free (FACTS, chapter 5)."""
+    rows = min(missing, ROWS_MAX)
+    slots = tuple(islice((slot for slot in count(1) if slot not in taken), rows))
+    unallocated = service.endpoint is None and bool(service.spec.endpoint_spec and service.spec.endpoint_spec.ports)
+    create = CreateTasks(
+        service_id=service.id,
+        spec_version=service.spec_version,
+        task_ids=tuple(TaskId(ids.new()) for _ in slots),
+        slots=slots,
+        state=TaskState.NEW if unallocated else TaskState.PENDING,
+    )
+    return Plan((create,), cause=service.written, more=missing > rows)
+
+
+def _scale_down(state: ClusterState, service: Service, surplus: int) -> Plan:
+    """Take slots from the nodes that have most, the highest first; those that gave up go before (FACTS, chapter 5)."""
+    index = state.service_tasks[service.id]
+    given_up = state.given_up.get(service.id, {})
+    victims = sorted(given_up, reverse=True)[:surplus]
+    load: dict[str, list[int]] = {}
+    for slot in sorted(index.wanted_by_slot):
+        newest = next(reversed(index.wanted_by_slot[slot]))
+        load.setdefault(state.tasks[newest].node_id, []).append(slot)
+    # those without a node first, they cost nothing; then always the fullest node
+    victims += sorted(load.pop("", []), reverse=True)[: surplus - len(victims)]
+    while len(victims) < surplus and load:
+        fullest = max(load, key=lambda node: (len(load[node]), load[node][-1]))
+        victims.append(load[fullest].pop())
+        if not load[fullest]:
+            del load[fullest]
+    tasks: list[TaskId] = []
+    for slot in victims:
+        tasks += index.wanted_by_slot.get(slot, ())
+        if slot in given_up:
+            tasks.append(given_up[slot])
+    remove = DesireTasks(tuple(tasks[:ROWS_MAX]), TaskState.REMOVE)
+    return Plan((remove,), cause=service.written, more=len(tasks) > ROWS_MAX)
+
+
+def _remove_all(state: ClusterState, index: ServiceTasks | None) -> Plan:
+    """Want every task of a removed service gone."""
+    if index is None:
+        return CONTENT
+    rows = [i for i in index.all if state.tasks[i].desired is not TaskState.REMOVE]
+    commands: tuple[Command, ...] = tuple(
+        DesireTasks(tuple(rows[at : at + ROWS_MAX]), TaskState.REMOVE) for at in range(0, len(rows), ROWS_MAX)
+    )
+    return Plan(commands, cause=max((state.tasks[i].version for i in rows), default=state.position))

@@ -1,0 +1,66 @@
+"""Restart supervision: a wanted task that ended is replaced after its delay, or its slot gives up.
+
+Rules as in SwarmKit's `design/orchestrators.md` and FACTS, chapter 4: the replacement is made at once, is wanted READY
+until the delay (from now) has passed, and the old one is wanted SHUTDOWN.
+"""
+
+from itertools import islice
+
+from skep.core.commands import Command, CreateTasks, DesireTasks
+from skep.core.events import ROWS_MAX
+from skep.core.plan.orchestrator.policy import restarts_of
+from skep.core.plan.plan import CONTENT, Ids, Plan
+from skep.core.state import ClusterState
+from skep.model.ids import EPOCH, Instant, ServiceId, TaskId
+from skep.model.service import Service
+from skep.model.states import TaskState
+from skep.model.task import Task
+
+
+def plan_restarts(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
+    """Return what becomes of a service's wanted tasks that ended."""
+    service = state.services.get(ServiceId(key))
+    index = state.service_tasks.get(ServiceId(key))
+    if service is None or index is None or not index.ended:
+        return CONTENT
+    ended = [state.tasks[i] for i in islice(index.ended, ROWS_MAX)]
+    # a slot that an update already gave another task needs no second one
+    orphaned = [t for t in ended if not t.slot or len(index.wanted_by_slot[t.slot]) == 1]
+    again = [t for t in orphaned if should_restart(state, t)]
+    commands: list[Command] = []
+    if again:
+        commands += replacements(service, again, now, ids, delay=restarts_of(service.spec.template).delay)
+    commands.append(DesireTasks(tuple(t.id for t in ended), TaskState.SHUTDOWN))
+    cause = max(t.version for t in ended)
+    return Plan(tuple(commands), cause=cause, more=len(index.ended) > len(ended))
+
+
+def should_restart(state: ClusterState, task: Task) -> bool:
+    """Whether a task that ended by itself is followed by another."""
+    policy = restarts_of(state.template_of(task).spec)
+    if policy.condition == "none" or (policy.condition == "on-failure" and task.state is TaskState.COMPLETE):
+        return False
+    return not policy.attempts or task.origin.attempt < policy.attempts
+
+
+def replacements(
+    service: Service, tasks: list[Task], now: Instant, ids: Ids, *, delay: int, wait_for_old: bool = False
+) -> list[Command]:
+    """Return the commands that put a new task where each of `tasks` was.
+
+    With `wait_for_old` the new one starts when the old one has stopped; else after `delay` nanoseconds.
+    """
+    start_at = EPOCH if wait_for_old or not delay else Instant(now + delay)
+    current = service.spec_version
+    return [
+        CreateTasks(
+            service_id=service.id,
+            spec_version=current,
+            task_ids=tuple(TaskId(ids.new()) for _ in tasks),
+            slots=tuple(t.slot for t in tasks),
+            desired=TaskState.READY if delay or wait_for_old else TaskState.RUNNING,
+            replaces=tuple(t.id for t in tasks),
+            start_at=(start_at,) * len(tasks) if start_at else (),
+            attempts=tuple(t.origin.attempt + 1 if t.origin.spec_version == current else 0 for t in tasks),
+        )
+    ]
