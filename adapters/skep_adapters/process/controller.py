@@ -1,0 +1,180 @@
+"""The controller of one task: what the agent asks, in terms of a recipe, private files and a run."""
+
+import asyncio
+import os
+import secrets as randomness
+import shutil
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from skep.model.service import PortConfig
+from skep.model.task import ContainerStatus
+from skep.ports.executor import TaskFailed
+from skep.ports.link import AssignedTask
+
+from skep_adapters.process import words
+from skep_adapters.process.launch import Launch
+from skep_adapters.process.private_files import PrivateFile, PrivateFiles
+from skep_adapters.process.recipe import Recipe
+from skep_adapters.process.run import Place, Run
+from skep_adapters.process.users import Account, UnknownUserError, find_account
+
+
+class ProcessController:
+    """Implements `TaskController`: a task is a process group under a keeper.
+
+    `begin` runs a coroutine in the executor's task group; `forget` tells the executor that the task is removed.
+    """
+
+    def __init__(
+        self,
+        task: AssignedTask,
+        files: Callable[[], Sequence[PrivateFile]],
+        place: Place,
+        *,
+        recipe: Callable[[AssignedTask], Recipe],
+        private: PrivateFiles,
+        work_dir: Path,
+        begin: Callable[[Coroutine[Any, Any, None]], object],
+        forget: Callable[["ProcessController"], None],
+    ) -> None:
+        self._task = task
+        self._files = files
+        self._place = place
+        self._write_recipe = recipe
+        self._private = private
+        self._work_dir = work_dir
+        self._begin = begin
+        self._forget = forget
+        self._container_id = randomness.token_hex(32)
+        self._recipe: Recipe | None = None
+        self._folders: dict[str, str] = {}
+        self._run: Run | None = None
+        self._stopping = False
+
+    @property
+    def task_id(self) -> str:
+        """The task's id."""
+        return self._task.id
+
+    @property
+    def status(self) -> ContainerStatus | None:
+        """What is known of the process."""
+        run = self._run
+        if self._recipe is None:
+            return None
+        if run is None:
+            return ContainerStatus(container_id=self._container_id)
+        if run.dead.is_set() or run.failure is not None:
+            return ContainerStatus(self._container_id, 0, run.exit_code)
+        return ContainerStatus(self._container_id, run.pid, -1 if self._stopping else 0)
+
+    @property
+    def ports(self) -> tuple[PortConfig, ...]:
+        """None: a process opens what it opens on the node's own network."""
+        return ()
+
+    async def prepare(self) -> None:
+        """Decide what to run, and write secrets and configs. An unknown user is a matter of `start`, as on Docker.
+
+        Raises:
+            TaskRejected: it can never run here.
+        """
+        if self._recipe is not None:
+            return
+        recipe = self._write_recipe(self._task)
+        files = self._files()
+        try:
+            account = find_account(recipe.user, recipe.groups)
+        except UnknownUserError:
+            account = None
+        if account is not None:
+            self._folders = self._private.write(self.task_id, files, account)
+        self._recipe = recipe
+
+    async def start(self) -> None:
+        """Start it; return once the program runs.
+
+        Raises:
+            TaskFailed: it did not come to that.
+        """
+        if self._run is None:
+            if self._stopping:
+                raise TaskFailed("the task was stopped before it started")
+            await self.prepare()
+            run = self._run = Run(self._task.id, self._place, self._launch())
+            self._begin(run.drive())
+        await self._run.started.wait()
+        if self._run.failure is not None and not self._run.ran:
+            raise self._run.failure
+
+    async def wait(self) -> None:
+        """Return when it ended with exit code 0 and its last line was handed over.
+
+        Raises:
+            TaskFailed: it ended otherwise.
+        """
+        if self._run is None:
+            raise TaskFailed("the task was not started")
+        await self._run.ended.wait()
+        if self._run.failure is not None:
+            raise self._run.failure
+
+    async def stop(self, grace_s: float) -> None:
+        """Send its stop signal; after `grace_s` seconds kill all of it. Returns when nothing of it runs."""
+        again, self._stopping = self._stopping, True
+        run = self._run
+        if run is None or run.dead.is_set():
+            return
+        try:
+            async with asyncio.timeout(max(grace_s, 0.0)):
+                if not again and grace_s > 0:
+                    run.hold()
+                    await run.started.wait()
+                    run.signal(self._recipe.stop_signal if self._recipe else words.stop_signal(""))
+                await run.dead.wait()
+        except TimeoutError:
+            run.kill()
+            await run.dead.wait()
+
+    async def remove(self) -> None:
+        """End it if it runs, and remove secrets, directory and note."""
+        await self.stop(0)
+        if self._run is not None:
+            await self._run.ended.wait()
+        self._private.remove(self.task_id)
+        shutil.rmtree(self._work_dir, ignore_errors=True)
+        self._place.notes.remove(self.task_id)
+        self._forget(self)
+
+    def _launch(self) -> dict[str, Any]:
+        """Return what the keeper is told, and make the task's own directory if it needs one.
+
+        Raises:
+            TaskFailed: there is no such user.
+        """
+        recipe = self._recipe
+        assert recipe is not None  # noqa: S101  # `prepare` came before
+        try:
+            account = find_account(recipe.user, recipe.groups)
+        except UnknownUserError as error:
+            raise words.failed_to_start(str(error)) from None
+        launch = Launch(
+            argv=list(recipe.argv),
+            env={"HOME": account.home, **recipe.env, **self._folders},
+            dir=recipe.dir or self._own_directory(account),
+            uid=account.uid if account.change else None,
+            gid=account.gid if account.change else None,
+            groups=list(account.groups) if account.change else None,
+            rlimits=[list(limit) for limit in recipe.rlimits],
+            no_new_privileges=recipe.no_new_privileges,
+        )
+        return dict(launch)
+
+    def _own_directory(self, account: Account) -> str:
+        """Make an empty directory that lives as long as the task: what a container's root is to a container."""
+        self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if account.change:
+            os.chown(self._work_dir, account.uid, account.gid)
+        return str(self._work_dir)

@@ -1,0 +1,131 @@
+"""The recipe of a task: what of its spec, its image's catalogue entry and its place makes a process.
+
+Pure: decides what would be run, and refuses what cannot be, before anything is touched.
+"""
+
+import resource
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+from skep.model.container import ContainerSpec
+from skep.ports.executor import TaskRejected
+from skep.ports.link import AssignedTask
+
+from skep_adapters.process import words
+from skep_adapters.process.catalog import Catalog, Image
+from skep_adapters.process.leftovers import TASK_ID_VARIABLE
+from skep_adapters.process.templates import expand, slot_of
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_NO_IMAGE = Image()
+
+
+class Recipe(Struct, frozen=True):
+    """What to run; `dir` empty is a directory of the task's own. `ignored` are fields of the spec left undone."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    dir: str
+    user: str
+    groups: tuple[str, ...]
+    stop_signal: int
+    rlimits: tuple[tuple[int, int, int], ...]
+    no_new_privileges: bool
+    ignored: tuple[str, ...]
+
+
+def write_recipe(task: AssignedTask, catalog: Catalog) -> Recipe:
+    """Return what to run for `task`.
+
+    Raises:
+        TaskRejected: it asks for what a process cannot have, or there is nothing to run.
+    """
+    spec = task.template.spec.container_spec or ContainerSpec()
+    for mount in spec.mounts:
+        kind = mount.type or "volume"
+        raise TaskRejected(
+            f"{kind} mount {mount.source or 'without source'} at {mount.target}: tasks are local processes here and "
+            f"have no mounts yet; use the directory of the node itself, or run the service on a node with containers"
+        )
+    image = catalog.find(spec.image)
+    argv = _argv(spec, image)
+    image = image or _NO_IMAGE
+    privileges = spec.privileges
+    return Recipe(
+        argv=argv,
+        env=_environment(task, spec, image),
+        dir=spec.dir or image.dir,
+        user=spec.user or image.user,
+        groups=spec.groups,
+        stop_signal=words.stop_signal(spec.stop_signal or image.stop_signal),
+        rlimits=tuple(_rlimits(spec)),
+        no_new_privileges=privileges is not None and privileges.no_new_privileges,
+        ignored=tuple(_ignored(task, spec)),
+    )
+
+
+def _argv(spec: ContainerSpec, image: Image | None) -> tuple[str, ...]:
+    """Return entrypoint and arguments as Docker puts them together. No image is an image with neither."""
+    if spec.command:
+        argv = spec.command + spec.args
+    elif image is None:
+        argv = spec.args
+    else:
+        argv = image.entrypoint + (spec.args or image.command)
+    if not argv:
+        raise words.no_command(spec.image)
+    return argv
+
+
+def _environment(task: AssignedTask, spec: ContainerSpec, image: Image) -> dict[str, str]:
+    """Return the image's variables, then the spec's, then ours; a name without `=` in the spec takes one away."""
+    hostname = expand(spec.hostname, task, of="hostname") or task.node_hostname
+    env = {"PATH": PATH, "HOSTNAME": hostname, **image.env}
+    for said in spec.env:
+        name, equals, value = said.partition("=")
+        if equals:
+            env[name] = expand(value, task, of="env")
+        else:
+            env.pop(name, None)
+    env |= _place(task)
+    for name, value in env.items():
+        if not name or "\0" in name + value:
+            raise TaskRejected(f"environment variable {name!r}: its name is empty or it holds a null byte")
+    return env
+
+
+def _place(task: AssignedTask) -> Mapping[str, str]:
+    return {
+        TASK_ID_VARIABLE: task.id,
+        "SKEP_TASK_NAME": task.name,
+        "SKEP_TASK_SLOT": slot_of(task),
+        "SKEP_SERVICE_NAME": task.service_name,
+        "SKEP_NODE_ID": task.node_id,
+    }
+
+
+def _rlimits(spec: ContainerSpec) -> Iterator[tuple[int, int, int]]:
+    for limit in spec.ulimits:
+        number = getattr(resource, f"RLIMIT_{limit.name.upper()}", None)
+        if not isinstance(number, int):
+            raise TaskRejected(f"invalid ulimit type: {limit.name}")
+        yield number, limit.soft, limit.hard
+
+
+def _ignored(task: AssignedTask, spec: ContainerSpec) -> Iterator[str]:
+    """Yield the names of fields that were said and that a process without namespaces and cgroup goes without."""
+    if spec.healthcheck is not None and spec.healthcheck.test not in ((), ("NONE",)):
+        yield "Healthcheck"
+    for name, said in (
+        ("TTY", spec.tty),
+        ("ReadOnly", spec.read_only),
+        ("Hosts", spec.hosts),
+        ("DNSConfig", spec.dns_config),
+        ("Sysctls", spec.sysctls),
+        ("CapabilityAdd", spec.capability_add),
+        ("CapabilityDrop", spec.capability_drop),
+        ("Resources.Limits", task.template.spec.resources and task.template.spec.resources.limits),
+    ):
+        if said:
+            yield name

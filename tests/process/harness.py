@@ -1,0 +1,102 @@
+"""What the tests of processes share: tasks, an executor on real processes, and where its lines go."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from skep.model.container import ContainerSpec
+from skep.model.ids import ConfigId, Instant, NodeId, Position, SecretId, ServiceId, TaskId
+from skep.model.service import TaskSpec, TaskTemplate
+from skep.model.states import TaskState
+from skep.model.task import TaskStatus
+from skep.ports.lines import Line
+from skep.ports.link import AssignedConfig, AssignedSecret, AssignedTask
+from skep_adapters.process import kin
+from skep_adapters.process.controller import ProcessController
+from skep_adapters.process.executor import ProcessExecutor
+
+_numbers = itertools.count(1)
+
+
+def task_of(spec: ContainerSpec, *, slot: int = 1, name: str = "web", **labels: str) -> AssignedTask:
+    """Return a task of a service of that container."""
+    return AssignedTask(
+        id=TaskId(f"t{os.getpid():08}{next(_numbers):016}"),
+        service_id=ServiceId("service-1"),
+        service_name=name,
+        slot=slot,
+        node_id=NodeId("node-1"),
+        node_hostname="host-1",
+        service_labels=labels,
+        spec_version=Position(1),
+        template=TaskTemplate(service_name=name, spec=TaskSpec(container_spec=spec)),
+        desired=TaskState.RUNNING,
+        status=TaskStatus(state=TaskState.ASSIGNED, at=Instant(0)),
+    )
+
+
+def shell(script: str, **fields: Any) -> ContainerSpec:
+    """Return a container that runs a shell script."""
+    return ContainerSpec(image="none", command=("/bin/sh", "-c", script), **fields)
+
+
+class Lines:
+    """A sink that remembers."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[str, Sequence[Line]]] = []
+
+    async def __call__(self, task_id: TaskId, lines: Sequence[Line]) -> None:
+        self.batches.append((task_id, lines))
+
+    def of(self, task_id: str) -> list[Line]:
+        return [line for owner, lines in self.batches if owner == task_id for line in lines]
+
+    def text(self, task_id: str) -> str:
+        return b"".join(line.data for line in self.of(task_id)).decode()
+
+
+class Cluster:
+    """An executor that is open."""
+
+    def __init__(self, executor: ProcessExecutor, lines: Lines) -> None:
+        self.executor = executor
+        self.lines = lines
+        self.secrets: dict[SecretId, AssignedSecret] = {}
+        self.configs: dict[ConfigId, AssignedConfig] = {}
+
+    def controller(self, spec: ContainerSpec, **fields: Any) -> ProcessController:
+        return self.executor.controller(task_of(spec, **fields), secrets=self.secrets, configs=self.configs)
+
+    async def started(self, spec: ContainerSpec, **fields: Any) -> ProcessController:
+        controller = self.controller(spec, **fields)
+        await controller.prepare()
+        await controller.start()
+        return controller
+
+    async def output(self, spec: ContainerSpec, **fields: Any) -> str:
+        """Run it to its end, which must be good; return what it printed."""
+        controller = await self.started(spec, **fields)
+        await controller.wait()
+        return self.lines.text(controller.task_id)
+
+
+@contextlib.asynccontextmanager
+async def running(state_dir: Path, **options: Any) -> AsyncIterator[Cluster]:
+    """Open an executor; afterwards nothing of it may run, and no file of it be open."""
+    lines = Lines()
+    executor = ProcessExecutor(state_dir, **options)
+    await executor.open(lines)
+    try:
+        yield Cluster(executor, lines)
+    finally:
+        await executor.aclose()
+
+
+def exists(pid: int) -> bool:
+    """Say whether `pid` runs, zombies apart."""
+    found = kin.stat(pid)
+    return found is not None and found[0] not in "ZX"
