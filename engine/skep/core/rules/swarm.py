@@ -1,0 +1,92 @@
+"""Rules of the swarm's spec, and its defaults (scenarios 02, 03, 05)."""
+
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from skep.core.rejected import Rejected
+from skep.model.container import Part
+from skep.model.ids import NANOSECONDS
+from skep.model.swarm import (
+    DEFAULT_SWARM_SPEC,
+    CaConfig,
+    DispatcherConfig,
+    EncryptionConfig,
+    OrchestrationConfig,
+    RaftConfig,
+    SwarmSpec,
+    TaskDefaults,
+)
+
+P = TypeVar("P", bound=Part)
+
+#: A certificate must outlive the time in which it is renewed, in nanoseconds.
+CERT_EXPIRY_MIN = 3600 * NANOSECONDS
+
+
+def check_swarm(spec: SwarmSpec, *, new: bool = False) -> None:
+    """Reject a name other than the only one, a negative heartbeat, and certificates that live too short.
+
+    `new` is the spec of `swarm init`, which answers the last two as errors of its own.
+    """
+    if spec.name not in ("", DEFAULT_SWARM_SPEC.name):
+        raise Rejected.invalid(f'swarm spec must be named "{DEFAULT_SWARM_SPEC.name}"', bare=True)
+    expiry = spec.ca_config.node_cert_expiry if spec.ca_config else 0
+    if expiry and expiry < CERT_EXPIRY_MIN:
+        raise _refused("minimum certificate expiry time is: 1h0m0s", new=new)
+    if spec.dispatcher is not None and spec.dispatcher.heartbeat_period < 0:
+        raise _refused("heartbeat time period cannot be a negative duration", new=new)
+
+
+def stored_swarm(spec: SwarmSpec) -> SwarmSpec:
+    """Return what `swarm init` stores: what was said, and Swarm's defaults for the rest."""
+    return SwarmSpec(
+        name=DEFAULT_SWARM_SPEC.name,
+        labels=spec.labels or {},
+        orchestration=_filled(spec.orchestration, DEFAULT_SWARM_SPEC.orchestration),
+        raft=_filled(spec.raft, DEFAULT_SWARM_SPEC.raft),
+        dispatcher=_filled(spec.dispatcher, DEFAULT_SWARM_SPEC.dispatcher),
+        ca_config=_filled(spec.ca_config, DEFAULT_SWARM_SPEC.ca_config),
+        task_defaults=spec.task_defaults or TaskDefaults(),
+        encryption_config=_filled(spec.encryption_config, DEFAULT_SWARM_SPEC.encryption_config),
+    )
+
+
+def updated_swarm(spec: SwarmSpec) -> SwarmSpec:
+    """Return what `swarm update` stores: what was said, and nothing (0) for the rest: it keeps and fills in no value.
+
+    A heartbeat, retention limit, interval or expiry of 0 is shown as it is; who needs one takes the default then.
+    """
+    orchestration = spec.orchestration or OrchestrationConfig()
+    raft = spec.raft or RaftConfig()
+    return SwarmSpec(
+        name=DEFAULT_SWARM_SPEC.name,
+        labels=spec.labels or {},
+        orchestration=replace(
+            orchestration, task_history_retention_limit=orchestration.task_history_retention_limit or 0
+        ),
+        raft=replace(raft, keep_old_snapshots=raft.keep_old_snapshots or 0),
+        dispatcher=spec.dispatcher or DispatcherConfig(),
+        ca_config=spec.ca_config or CaConfig(),
+        task_defaults=spec.task_defaults or TaskDefaults(),
+        encryption_config=EncryptionConfig(
+            auto_lock_managers=bool(spec.encryption_config and spec.encryption_config.auto_lock_managers)
+        ),
+    )
+
+
+def _filled(said: P | None, default: P | None) -> P | None:
+    """Return the default with all that was said in its place: what differs from the value of a field left out."""
+    if said is None or default is None:
+        return said or default
+    blank = type(said)()
+    names = (name for name in said.__struct_fields__ if getattr(said, name) != getattr(blank, name))
+    return replace(default, **{name: getattr(said, name) for name in names})
+
+
+def _refused(message: str, *, new: bool) -> Rejected:
+    if new:
+        return Rejected.unknown(
+            f"error updating cluster settings: rpc error: code = InvalidArgument desc = {message}", bare=True
+        )
+    return Rejected.invalid(message)
