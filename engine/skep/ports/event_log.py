@@ -32,6 +32,20 @@ def chained(digest: bytes, body: bytes) -> bytes:
     return hashlib.sha256(digest + body).digest()
 
 
+def storable(bodies: Sequence[bytes]) -> list[str]:
+    """Return the records of an append as text.
+
+    Raises:
+        ValueError: there is none, or one is larger than RECORD_BYTES_MAX or not UTF-8.
+    """
+    if not bodies:
+        raise ValueError("an append needs at least one record")
+    for body in bodies:
+        if len(body) > RECORD_BYTES_MAX:
+            raise ValueError(f"a record of {len(body)} bytes is too large; {RECORD_BYTES_MAX} is the most")
+    return [body.decode() for body in bodies]
+
+
 class Recorded(Struct, frozen=True, gc=False):
     """A stored record."""
 
@@ -107,7 +121,8 @@ class EventLog(Protocol):
         Raises:
             Conflict: the log does not end at `expected`, or `epoch` is not the last one claimed.
             LogFull: no room; nothing was written.
-            AppendUnknown: it may or may not have been written.
+            AppendUnknown: it may or may not have been written; until the next claim, every append is a `Conflict`.
+            ValueError: see `storable`; nothing was written.
         """
         ...
 

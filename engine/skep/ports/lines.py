@@ -31,12 +31,19 @@ class Line(Struct, frozen=True, gc=False):
     data: bytes
 
 
+def dropped(lines: int, data_bytes: int, *, at: Instant) -> Line:
+    """Return the line that stands where `lines` lines were dropped; it has the sequence number of the last of them."""
+    return Line(at, Stream.STDERR, f"[skep: {lines} lines ({data_bytes} bytes) were dropped here]\n".encode())
+
+
 class LineStore(Protocol):
     """Where an agent keeps its tasks' lines."""
 
     async def append(self, task_id: TaskId, lines: Sequence[Line]) -> None:
-        """Keep `lines` after those already kept. When the bound is passed the oldest part goes and a line that says
-        so takes its place. Not durable at once: a crash of the machine may lose the last second.
+        """Keep `lines` after those already kept.
+
+        When the bound is passed the oldest part goes and a line that says so (`dropped`) takes its place. Not durable
+        at once: a crash of the machine may lose the last seconds.
         """
         ...
 

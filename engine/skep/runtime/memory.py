@@ -1,0 +1,418 @@
+"""The ports of storage in memory: for simulation, tests and engines that need not outlive their process.
+
+- No threads, no clock, no disk: everything runs in a loop of virtual time, and every call yields to it once.
+- What is kept outlives its handles: `MemoryStorage.latest()` opens a new handle on the same records, and the handle of
+  an engine that "crashed" before is fenced by its epoch, as on a real disk.
+- Faults are part of it: appends that find no room, appends whose outcome is unknown, and crashes that lose the end.
+"""
+
+import enum
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import anyio
+from anyio.lowlevel import checkpoint
+from msgspec import Struct
+
+from skep.model.ids import Position, TaskId
+from skep.ports.checkpoints import Checkpoint
+from skep.ports.event_log import (
+    GENESIS,
+    AppendUnknown,
+    Claim,
+    Conflict,
+    Epoch,
+    Head,
+    LogDamaged,
+    LogFull,
+    Recorded,
+    chained,
+    storable,
+)
+from skep.ports.lines import PART_BYTES, PARTS, Line, dropped
+
+#: As the files' implementation: the newest, and one more in case it is damaged.
+CHECKPOINTS_KEPT = 2
+
+KEY_BYTES = 32
+
+
+class AppendFault(enum.Enum):
+    """How the next append fails."""
+
+    FULL = "no room"
+    """`LogFull`; nothing is written."""
+    UNKNOWN_LANDED = "unknown, and it happened"
+    """`AppendUnknown`; the records are there after the next claim."""
+    UNKNOWN_LOST = "unknown, and it did not happen"
+    """`AppendUnknown`; the records are not there."""
+
+
+class _Records:
+    """What is on the imagined disk of one log; handles share it."""
+
+    def __init__(self) -> None:
+        self.heads: list[Head] = [Head(Position(0), GENESIS)]
+        self.bodies: list[bytes] = []
+        self.group_ends: list[Position] = []
+        self.anchor = self.heads[0]
+        self.epoch = Epoch(0)
+        self.faults: deque[AppendFault] = deque()
+        self.grown = anyio.Event()
+
+    def land(self, bodies: Sequence[bytes]) -> Head:
+        for body in bodies:
+            head = self.heads[-1]
+            self.heads.append(Head(Position(head.position + 1), chained(head.digest, body)))
+            self.bodies.append(body)
+        self.group_ends.append(self.heads[-1].position)
+        grown, self.grown = self.grown, anyio.Event()
+        grown.set()
+        return self.heads[-1]
+
+    def crashed(self, lose_groups: int) -> "_Records":
+        kept = _Records()
+        kept.group_ends = self.group_ends[: max(0, len(self.group_ends) - lose_groups)]
+        end = kept.group_ends[-1] if kept.group_ends else 0
+        kept.bodies = self.bodies[:end]
+        kept.heads = self.heads[: end + 1]
+        kept.anchor, kept.epoch = self.anchor, self.epoch
+        return kept
+
+
+class MemoryEventLog:
+    """An `EventLog` in memory. `append_s` is how long an append takes by the loop's time."""
+
+    def __init__(self, *, append_s: float = 0.0) -> None:
+        self.append_s = append_s
+        self._records = _Records()
+        self._epoch: Epoch | None = None
+        self._known = False  # whether what became of the last append is known
+        self._turn = anyio.Lock(fast_acquire=True)
+
+    def _handle(self) -> "MemoryEventLog":
+        other = MemoryEventLog(append_s=self.append_s)
+        other._records = self._records
+        return other
+
+    def fail_next(self, fault: AppendFault, *, times: int = 1) -> None:
+        """Make the next `times` appends fail so, after those already asked to fail."""
+        self._records.faults.extend([fault] * times)
+
+    def heal(self) -> None:
+        """Forget the faults still to come."""
+        self._records.faults.clear()
+
+    def crash(self, *, lose_groups: int = 0) -> "MemoryEventLog":
+        """Return a new log that holds what this one did, but for the last `lose_groups` appends.
+
+        An answered append is durable, so to lose one models a disk that lied; the anchor, if moved since, tells.
+        """
+        other = MemoryEventLog(append_s=self.append_s)
+        other._records = self._records.crashed(lose_groups)
+        return other
+
+    async def claim(self) -> Claim:
+        """Become the writer; any earlier claim on the same records is fenced."""
+        await checkpoint()
+        async with self._turn:
+            records = self._records
+            end, anchor = records.heads[-1], records.anchor
+            if end.position < anchor.position:
+                lost = f"the log ends at position {end.position}, but is known to have reached {anchor.position}"
+                raise LogDamaged(lost, position=end.position)
+            if records.heads[anchor.position].digest != anchor.digest:
+                raise LogDamaged(f"position {anchor.position} is not the record that was written there", position=0)
+            records.epoch = self._epoch = Epoch(records.epoch + 1)
+            self._known = True
+            return Claim(self._epoch, end)
+
+    async def append(self, bodies: Sequence[bytes], *, expected: Position, epoch: Epoch) -> Head:
+        """Append, or fail as `fail_next` said."""
+        storable(bodies)
+        async with self._turn:
+            if epoch != self._epoch:
+                raise Conflict(f"epoch {epoch} is not the last claimed")
+            if not self._known:
+                raise Conflict("what became of an append before is not known; claim again")
+            end = self._records.heads[-1].position
+            if epoch == self._records.epoch and expected != end:
+                raise Conflict(f"the log ends at position {end}, not {expected}")
+            self._known = False
+            await (anyio.sleep(self.append_s) if self.append_s else checkpoint())
+            head = self._landed(bodies, epoch)
+            self._known = True
+            return head
+
+    def _landed(self, bodies: Sequence[bytes], epoch: Epoch) -> Head:
+        records = self._records
+        if epoch != records.epoch:
+            raise Conflict(f"somebody claimed after epoch {epoch}; nothing of ours was written")
+        match records.faults.popleft() if records.faults else None:
+            case AppendFault.FULL:
+                self._known = True
+                raise LogFull("no room; nothing was written")
+            case AppendFault.UNKNOWN_LANDED:
+                records.land(bodies)
+                raise AppendUnknown("whether the append happened is not known")
+            case AppendFault.UNKNOWN_LOST:
+                raise AppendUnknown("whether the append happened is not known")
+        return records.land(bodies)
+
+    async def read(self, after: Position, *, limit: int) -> Sequence[Recorded]:
+        """Return what follows `after`."""
+        await checkpoint()
+        bodies = self._records.bodies[after : after + max(0, limit)]
+        return [Recorded(Position(after + 1 + index), body) for index, body in enumerate(bodies)]
+
+    async def follow(self, after: Position) -> AsyncIterator[Recorded]:
+        """Yield what follows `after`, and each new record as it lands."""
+        while True:
+            grown = self._records.grown
+            for record in await self.read(after, limit=128):
+                yield record
+                after = record.position
+            if after >= self._records.heads[-1].position:
+                await grown.wait()
+
+    async def head(self) -> Head:
+        """Return the end."""
+        await checkpoint()
+        return self._records.heads[-1]
+
+    async def verify(self) -> Head:
+        """Return the end; memory keeps what it was given."""
+        return await self.head()
+
+    async def aclose(self) -> None:
+        """Give up the claim; the records stay, for whoever claims next."""
+        self._epoch = None
+
+
+class MemoryCheckpoints:
+    """`Checkpoints` in memory."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Position, Checkpoint] = {}
+
+    async def save(self, checkpoint_: Checkpoint) -> None:
+        """Keep it and the newest before it."""
+        await checkpoint()
+        self._kept[checkpoint_.position] = checkpoint_
+        for position in sorted(self._kept)[:-CHECKPOINTS_KEPT]:
+            del self._kept[position]
+
+    async def latest(self, *, fold_version: str) -> Checkpoint | None:
+        """Return the newest of this version."""
+        await checkpoint()
+        usable = [position for position, kept in self._kept.items() if kept.fold_version == fold_version]
+        return self._kept[max(usable)] if usable else None
+
+    async def positions(self) -> list[Position]:
+        """Return the positions kept, oldest first."""
+        await checkpoint()
+        return sorted(self._kept)
+
+    async def load(self, position: Position) -> Checkpoint | None:
+        """Return the one at `position`."""
+        await checkpoint()
+        return self._kept.get(position)
+
+
+class MemoryKeyring:
+    """A `Keyring` in memory. `draw(n)` gives n random bytes; a simulation passes a seeded source."""
+
+    def __init__(self, *, draw: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        self._draw = draw
+        self._keys: dict[str, bytes] = {}
+
+    async def create(self, key_id: str) -> bytes:
+        """Draw a key unless there is one."""
+        await checkpoint()
+        if key_id not in self._keys:
+            self._keys[key_id] = self._draw(KEY_BYTES)
+        return self._keys[key_id]
+
+    async def get(self, key_id: str) -> bytes | None:
+        """Return the key, if kept."""
+        await checkpoint()
+        return self._keys.get(key_id)
+
+    async def destroy(self, key_id: str) -> None:
+        """Forget the key."""
+        await checkpoint()
+        self._keys.pop(key_id, None)
+
+    async def key_ids(self) -> list[str]:
+        """Return the names kept, sorted."""
+        await checkpoint()
+        return sorted(self._keys)
+
+    async def aclose(self) -> None:
+        """Do nothing; the keys stay with the storage."""
+
+
+class _Part(Struct):
+    lines: list[tuple[int, Line]]
+    bytes_: int = 0
+
+
+class _Output(Struct):
+    """What is kept of one task: a line for what was dropped, and the parts, oldest first."""
+
+    parts: list[_Part]
+    last: int = 0
+    dropped_lines: int = 0
+    dropped_bytes: int = 0
+    notice: tuple[int, Line] | None = None
+
+    def all(self) -> list[tuple[int, Line]]:
+        kept = [entry for part in self.parts for entry in part.lines]
+        return [self.notice, *kept] if self.notice else kept
+
+
+class MemoryLineStore:
+    """A `LineStore` in memory."""
+
+    def __init__(self, *, part_bytes: int = PART_BYTES, parts: int = PARTS) -> None:
+        self._part_bytes = part_bytes
+        self._parts = parts
+        self._outputs: dict[TaskId, _Output] = {}
+
+    async def append(self, task_id: TaskId, lines: Sequence[Line]) -> None:
+        """Keep `lines`; the oldest part goes when one too many begins."""
+        await checkpoint()
+        if not lines:
+            return
+        output = self._outputs.setdefault(task_id, _Output([_Part([])]))
+        for line in lines:
+            part = output.parts[-1]
+            if part.lines and part.bytes_ + len(line.data) > self._part_bytes:
+                part = _Part([])
+                output.parts.append(part)
+            output.last += 1
+            part.lines.append((output.last, line))
+            part.bytes_ += len(line.data)
+        while len(output.parts) > self._parts:
+            oldest = output.parts.pop(0)
+            output.dropped_lines += len(oldest.lines)
+            output.dropped_bytes += oldest.bytes_
+            sequence, line = oldest.lines[-1]
+            output.notice = (sequence, dropped(output.dropped_lines, output.dropped_bytes, at=line.at))
+
+    async def read(self, task_id: TaskId, *, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, Line]]:
+        """Return the lines after `after`."""
+        await checkpoint()
+        output = self._outputs.get(task_id)
+        return [entry for entry in output.all() if entry[0] > after][: max(0, limit)] if output else []
+
+    async def tail(self, task_id: TaskId, count: int) -> int:
+        """Return where the last `count` lines begin."""
+        await checkpoint()
+        output = self._outputs.get(task_id)
+        if output is None:
+            return 0
+        if count <= 0:
+            return output.last
+        earlier = output.all()[:-count]
+        return earlier[-1][0] if earlier else 0
+
+    async def last(self, task_id: TaskId) -> int:
+        """Return the newest line's number."""
+        await checkpoint()
+        output = self._outputs.get(task_id)
+        return output.last if output else 0
+
+    async def remove(self, task_id: TaskId) -> None:
+        """Forget the task's lines."""
+        await checkpoint()
+        self._outputs.pop(task_id, None)
+
+    async def task_ids(self) -> Sequence[TaskId]:
+        """Return the tasks with lines, sorted."""
+        await checkpoint()
+        return sorted(self._outputs)
+
+    async def aclose(self) -> None:
+        """Do nothing; the lines stay."""
+
+
+class MemoryStore:
+    """A `Store` in memory: a handle on what `MemoryStorage` keeps."""
+
+    def __init__(self, log: MemoryEventLog, checkpoints: MemoryCheckpoints, keyring: MemoryKeyring) -> None:
+        self._log = log
+        self._checkpoints = checkpoints
+        self._keyring = keyring
+
+    @property
+    def log(self) -> MemoryEventLog:
+        """Its log."""
+        return self._log
+
+    @property
+    def checkpoints(self) -> MemoryCheckpoints:
+        """Its checkpoints."""
+        return self._checkpoints
+
+    @property
+    def keyring(self) -> MemoryKeyring:
+        """Its keys."""
+        return self._keyring
+
+    async def anchor(self, head: Head) -> None:
+        """Note `head`; an older one than noted is ignored."""
+        await checkpoint()
+        records = self._log._records  # noqa: SLF001 - the store and its log are one concept in two types
+        records.anchor = max(records.anchor, head, key=lambda each: each.position)
+
+    async def aclose(self) -> None:
+        """Give up the claim."""
+        await self._log.aclose()
+
+
+class MemoryStorage:
+    """A `Storage` in memory; what it keeps outlives the stores that it hands out."""
+
+    def __init__(self, *, draw: Callable[[int], bytes] = secrets.token_bytes, append_s: float = 0.0) -> None:
+        self._draw = draw
+        self._append_s = append_s
+        self._kept: list[MemoryStore] = []
+        self._lines = MemoryLineStore()
+
+    @property
+    def log(self) -> MemoryEventLog:
+        """The newest swarm's log, never claimed: where a test asks for faults and looks at what is kept."""
+        return self._kept[-1].log
+
+    async def latest(self) -> MemoryStore | None:
+        """Open the newest swarm anew."""
+        await checkpoint()
+        if not self._kept:
+            return None
+        kept = self._kept[-1]
+        return MemoryStore(kept.log._handle(), kept.checkpoints, kept.keyring)  # noqa: SLF001 - as in MemoryStore
+
+    async def begin(self) -> MemoryStore:
+        """Begin an empty one."""
+        self._kept.append(
+            MemoryStore(MemoryEventLog(append_s=self._append_s), MemoryCheckpoints(), MemoryKeyring(draw=self._draw))
+        )
+        store = await self.latest()
+        assert store is not None  # noqa: S101 - appended above
+        return store
+
+    def lines(self) -> MemoryLineStore:
+        """Return the lines of the agents of this process."""
+        return self._lines
+
+    def crash(self, *, lose_groups: int = 0) -> "MemoryStorage":
+        """Return a storage as after a crash, without the newest log's last `lose_groups` appends; this one is over."""
+        other = MemoryStorage(draw=self._draw, append_s=self._append_s)
+        other._lines = self._lines
+        other._kept = list(self._kept)
+        if self._kept:
+            kept = self._kept[-1]
+            other._kept[-1] = MemoryStore(kept.log.crash(lose_groups=lose_groups), kept.checkpoints, kept.keyring)
+        return other
