@@ -1,0 +1,64 @@
+# What a person types: up, test, bench, fmt, clean. Needs python3 (3.11 or newer) with venv, and make.
+
+PYTHON ?= python3
+#: more arguments for `skep up`: make up ARGS="--nodes 5"
+ARGS ?=
+#: what runs a stage of `make test` under a limit of time; .ci/run sets it
+LIMIT ?=
+#: processes for pytest
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# $(call stage,its name,its command): say what runs and how long it took; the first that fails ends the run
+define stage
+@printf '== %s\n' '$(1)'; start=$$(date +%s); $(LIMIT) $(2); code=$$?; \
+ printf '== %s: %s, %s s\n' '$(1)' "$$([ $$code -eq 0 ] && echo ok || echo FAILED)" "$$(($$(date +%s) - start))"; \
+ exit $$code
+endef
+
+.PHONY: up test bench fmt clean
+
+up: $(VENV)/installed
+	@exec $(BIN)/skep up --data ./data $(ARGS)
+
+test: $(VENV)/installed-test
+	$(call stage,tools,sh tests/install-tools $(BIN))
+	$(call stage,ruff check,ruff check --quiet)
+	$(call stage,ruff format,ruff format --check --quiet)
+	$(call stage,mypy,mypy)
+	$(call stage,import-linter,lint-imports)
+	$(call stage,pytest,pytest -n $(JOBS) -q -r fEs)
+
+bench: $(VENV)/installed-test
+	@set -e; for each in benchmarks/*.py; do [ -e "$$each" ] || continue; echo "== $$each"; $(BIN)/python "$$each"; done
+
+fmt: $(VENV)/installed-test
+	@ruff format --quiet
+	@ruff check --quiet --fix
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find engine adapters tests benchmarks docs -name __pycache__ -type d -exec rm -rf {} +
+
+# pip is the last thing that `python3 -m venv` makes, so a half-made .venv is made again
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "skep needs Python 3.11 or newer as $(PYTHON) (set PYTHON=... to another one)." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/pip
+	@echo "installing skep into $(VENV)"
+	@$(PIP) install -e .
+	@touch $@
+
+$(VENV)/installed-test: pyproject.toml | $(BIN)/pip
+	@echo "installing skep and what its tests need into $(VENV)"
+	@$(PIP) install -e '.[test]'
+	@touch $@ $(VENV)/installed
