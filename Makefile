@@ -1,4 +1,4 @@
-# What a person types: up, test, bench, fmt, clean. Needs python3 (3.11 or newer) with venv, and make.
+# What a person types: up, test, bench, fmt, tables, clean. Needs python3 (3.11 or newer) with venv, and make.
 
 PYTHON ?= python3
 #: more arguments for `skep up`: make up ARGS="--nodes 5"
@@ -21,7 +21,7 @@ define stage
  exit $$code
 endef
 
-.PHONY: up test bench fmt clean
+.PHONY: up test bench fmt tables clean
 
 up: $(VENV)/installed
 	@exec $(BIN)/skep up --data ./data $(ARGS)
@@ -40,6 +40,10 @@ bench: $(VENV)/installed-test
 fmt: $(VENV)/installed-test
 	@ruff format --quiet
 	@ruff check --quiet --fix
+
+# the tables of docs/vocabulary.md
+tables: $(VENV)/installed-test
+	@$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
