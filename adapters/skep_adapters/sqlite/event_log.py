@@ -34,6 +34,7 @@ from skep_adapters.sqlite.anchor import read_anchor
 from skep_adapters.sqlite.chain import GENESIS_HEAD, ROWS, anchored, checked, digest_at, walked
 from skep_adapters.sqlite.database import open_reader, open_writer, truncate_wal
 from skep_adapters.sqlite.failures import append_failed, opening_failed, reading_failed
+from skep_adapters.sqlite.files import make_directory
 from skep_adapters.sqlite.lock import ProcessLock
 from skep_adapters.sqlite.wal import survey
 
@@ -87,6 +88,7 @@ class SqliteEventLog:
         async with self._turn:
             await self._close_writer()
             if self._lock is None:
+                await anyio.to_thread.run_sync(make_directory, self._path.parent)
                 self._lock = ProcessLock.acquire(self._path.with_name(f"{self._path.name}.lock"))
             try:
                 return await self._claimed(alone=self._lock.holds == 1)

@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from skep.ports.event_log import AppendUnknown, Conflict, LogDamaged, LogError, LogFull
+from skep.ports.event_log import AppendUnknown, Conflict, LogDamaged, LogError, LogFull, LogLocked
 
 #: "database disk image is malformed" and "file is not a database".
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -21,6 +21,8 @@ def opening_failed(path: Path, error: sqlite3.Error) -> LogError:
         return LogDamaged(f"{path} is damaged: {error}", position=0)
     if code == sqlite3.SQLITE_FULL:
         return LogFull(f"no room to open {path}: {error}")
+    if code == sqlite3.SQLITE_BUSY:
+        return LogLocked(f"another program holds the write lock of {path}: {error}")
     return LogError(f"cannot open {path}: {error}")
 
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import anyio
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint as yield_once
 from msgspec import Struct
 
 from skep.model.ids import Position, TaskId
@@ -91,7 +91,8 @@ class MemoryEventLog:
         self._known = False  # whether what became of the last append is known
         self._turn = anyio.Lock(fast_acquire=True)
 
-    def _handle(self) -> "MemoryEventLog":
+    def reopened(self) -> "MemoryEventLog":
+        """Return another handle on the same records, as a second process would open."""
         other = MemoryEventLog(append_s=self.append_s)
         other._records = self._records
         return other
@@ -115,7 +116,7 @@ class MemoryEventLog:
 
     async def claim(self) -> Claim:
         """Become the writer; any earlier claim on the same records is fenced."""
-        await checkpoint()
+        await yield_once()
         async with self._turn:
             records = self._records
             end, anchor = records.heads[-1], records.anchor
@@ -140,7 +141,7 @@ class MemoryEventLog:
             if epoch == self._records.epoch and expected != end:
                 raise Conflict(f"the log ends at position {end}, not {expected}")
             self._known = False
-            await (anyio.sleep(self.append_s) if self.append_s else checkpoint())
+            await (anyio.sleep(self.append_s) if self.append_s else yield_once())
             head = self._landed(bodies, epoch)
             self._known = True
             return head
@@ -162,7 +163,7 @@ class MemoryEventLog:
 
     async def read(self, after: Position, *, limit: int) -> Sequence[Recorded]:
         """Return what follows `after`."""
-        await checkpoint()
+        await yield_once()
         bodies = self._records.bodies[after : after + max(0, limit)]
         return [Recorded(Position(after + 1 + index), body) for index, body in enumerate(bodies)]
 
@@ -178,7 +179,7 @@ class MemoryEventLog:
 
     async def head(self) -> Head:
         """Return the end."""
-        await checkpoint()
+        await yield_once()
         return self._records.heads[-1]
 
     async def verify(self) -> Head:
@@ -196,27 +197,27 @@ class MemoryCheckpoints:
     def __init__(self) -> None:
         self._kept: dict[Position, Checkpoint] = {}
 
-    async def save(self, checkpoint_: Checkpoint) -> None:
+    async def save(self, checkpoint: Checkpoint) -> None:
         """Keep it and the newest before it."""
-        await checkpoint()
-        self._kept[checkpoint_.position] = checkpoint_
+        await yield_once()
+        self._kept[checkpoint.position] = checkpoint
         for position in sorted(self._kept)[:-CHECKPOINTS_KEPT]:
             del self._kept[position]
 
     async def latest(self, *, fold_version: str) -> Checkpoint | None:
         """Return the newest of this version."""
-        await checkpoint()
+        await yield_once()
         usable = [position for position, kept in self._kept.items() if kept.fold_version == fold_version]
         return self._kept[max(usable)] if usable else None
 
     async def positions(self) -> list[Position]:
         """Return the positions kept, oldest first."""
-        await checkpoint()
+        await yield_once()
         return sorted(self._kept)
 
     async def load(self, position: Position) -> Checkpoint | None:
         """Return the one at `position`."""
-        await checkpoint()
+        await yield_once()
         return self._kept.get(position)
 
 
@@ -229,24 +230,24 @@ class MemoryKeyring:
 
     async def create(self, key_id: str) -> bytes:
         """Draw a key unless there is one."""
-        await checkpoint()
+        await yield_once()
         if key_id not in self._keys:
             self._keys[key_id] = self._draw(KEY_BYTES)
         return self._keys[key_id]
 
     async def get(self, key_id: str) -> bytes | None:
         """Return the key, if kept."""
-        await checkpoint()
+        await yield_once()
         return self._keys.get(key_id)
 
     async def destroy(self, key_id: str) -> None:
         """Forget the key."""
-        await checkpoint()
+        await yield_once()
         self._keys.pop(key_id, None)
 
     async def key_ids(self) -> list[str]:
         """Return the names kept, sorted."""
-        await checkpoint()
+        await yield_once()
         return sorted(self._keys)
 
     async def aclose(self) -> None:
@@ -282,7 +283,7 @@ class MemoryLineStore:
 
     async def append(self, task_id: TaskId, lines: Sequence[Line]) -> None:
         """Keep `lines`; the oldest part goes when one too many begins."""
-        await checkpoint()
+        await yield_once()
         if not lines:
             return
         output = self._outputs.setdefault(task_id, _Output([_Part([])]))
@@ -303,13 +304,13 @@ class MemoryLineStore:
 
     async def read(self, task_id: TaskId, *, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, Line]]:
         """Return the lines after `after`."""
-        await checkpoint()
+        await yield_once()
         output = self._outputs.get(task_id)
         return [entry for entry in output.all() if entry[0] > after][: max(0, limit)] if output else []
 
     async def tail(self, task_id: TaskId, count: int) -> int:
         """Return where the last `count` lines begin."""
-        await checkpoint()
+        await yield_once()
         output = self._outputs.get(task_id)
         if output is None:
             return 0
@@ -320,18 +321,18 @@ class MemoryLineStore:
 
     async def last(self, task_id: TaskId) -> int:
         """Return the newest line's number."""
-        await checkpoint()
+        await yield_once()
         output = self._outputs.get(task_id)
         return output.last if output else 0
 
     async def remove(self, task_id: TaskId) -> None:
         """Forget the task's lines."""
-        await checkpoint()
+        await yield_once()
         self._outputs.pop(task_id, None)
 
     async def task_ids(self) -> Sequence[TaskId]:
         """Return the tasks with lines, sorted."""
-        await checkpoint()
+        await yield_once()
         return sorted(self._outputs)
 
     async def aclose(self) -> None:
@@ -363,7 +364,7 @@ class MemoryStore:
 
     async def anchor(self, head: Head) -> None:
         """Note `head`; an older one than noted is ignored."""
-        await checkpoint()
+        await yield_once()
         records = self._log._records  # noqa: SLF001 - the store and its log are one concept in two types
         records.anchor = max(records.anchor, head, key=lambda each: each.position)
 
@@ -388,11 +389,11 @@ class MemoryStorage:
 
     async def latest(self) -> MemoryStore | None:
         """Open the newest swarm anew."""
-        await checkpoint()
+        await yield_once()
         if not self._kept:
             return None
         kept = self._kept[-1]
-        return MemoryStore(kept.log._handle(), kept.checkpoints, kept.keyring)  # noqa: SLF001 - as in MemoryStore
+        return MemoryStore(kept.log.reopened(), kept.checkpoints, kept.keyring)
 
     async def begin(self) -> MemoryStore:
         """Begin an empty one."""
