@@ -20,6 +20,9 @@ from skep.model.swarm import (
 
 P = TypeVar("P", bound=Part)
 
+#: A log driver that is sent here is not kept (recorded).
+_NO_TASK_DEFAULTS = TaskDefaults()
+
 #: A certificate must outlive the time in which it is renewed, in nanoseconds.
 CERT_EXPIRY_MIN = 3600 * NANOSECONDS
 
@@ -47,7 +50,7 @@ def stored_swarm(spec: SwarmSpec) -> SwarmSpec:
         raft=_filled(spec.raft, DEFAULT_SWARM_SPEC.raft),
         dispatcher=_filled(spec.dispatcher, DEFAULT_SWARM_SPEC.dispatcher),
         ca_config=_filled(spec.ca_config, DEFAULT_SWARM_SPEC.ca_config),
-        task_defaults=spec.task_defaults or TaskDefaults(),
+        task_defaults=_NO_TASK_DEFAULTS,
         encryption_config=_filled(spec.encryption_config, DEFAULT_SWARM_SPEC.encryption_config),
     )
 
@@ -68,7 +71,7 @@ def updated_swarm(spec: SwarmSpec) -> SwarmSpec:
         raft=replace(raft, keep_old_snapshots=raft.keep_old_snapshots or 0),
         dispatcher=spec.dispatcher or DispatcherConfig(),
         ca_config=spec.ca_config or CaConfig(),
-        task_defaults=spec.task_defaults or TaskDefaults(),
+        task_defaults=_NO_TASK_DEFAULTS,
         encryption_config=EncryptionConfig(
             auto_lock_managers=bool(spec.encryption_config and spec.encryption_config.auto_lock_managers)
         ),
