@@ -11,7 +11,7 @@ from skep.model.ids import Position
 from skep.ports.checkpoints import Checkpoint
 from skep.ports.event_log import LogError
 
-from skep_adapters.sqlite.files import failed, make_directory, replace_durably
+from skep_adapters.sqlite.files import UNFINISHED, failed, make_directory, replace_durably
 
 #: The newest, and one more in case it is damaged.
 KEPT = 2
@@ -73,6 +73,9 @@ class FileCheckpoints:
         for position in self._positions()[:-KEPT]:
             with contextlib.suppress(OSError):  # the next save tries again
                 self._path(position).unlink()
+        for path in self._directory.glob(f"*{UNFINISHED}"):
+            if path.name < self._path(checkpoint.position).name:  # a save before this one was cut short
+                path.unlink(missing_ok=True)
 
     def _latest(self, fold_version: str) -> Checkpoint | None:
         for position in reversed(self._positions()):

@@ -12,6 +12,9 @@ from skep.ports.event_log import LogError, LogFull
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 
+#: How files end that a crash kept from taking their proper name.
+UNFINISHED = ".new"
+
 #: What the operating system says when there is no room: on the disk, in the quota, under the file size limit.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -46,7 +49,7 @@ def make_file(path: Path) -> None:
 
 def replace_durably(path: Path, *parts: bytes) -> None:
     """Make `path` hold `parts`, all or nothing; what stood there is kept if this fails."""
-    temporary = path.with_name(f"{path.name}.new")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         try:
             descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)

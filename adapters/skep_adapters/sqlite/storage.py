@@ -11,9 +11,11 @@ DIR/lines.db                   what tasks print
 from pathlib import Path
 
 import anyio
+import structlog
 from skep.ports.event_log import Head, LogError
 
 from skep_adapters.sqlite.anchor import read_anchor, write_anchor
+from skep_adapters.sqlite.checkpointing import checkpoint_elsewhere
 from skep_adapters.sqlite.checkpoints import FileCheckpoints
 from skep_adapters.sqlite.event_log import SqliteEventLog
 from skep_adapters.sqlite.files import failed, make_directory
@@ -22,6 +24,8 @@ from skep_adapters.sqlite.lines import SqliteLineStore
 from skep_adapters.sqlite.lock import ProcessLock
 
 NUMBER_DIGITS = 6
+
+_LOG = structlog.get_logger()
 
 
 class SqliteStore:
@@ -72,6 +76,17 @@ class SqliteStore:
         path = self._directory / "anchor.json"
         if read_anchor(path).position <= head.position:
             write_anchor(path, head)
+
+    async def make_checkpoint(self, head: Head) -> None:
+        """Have another process fold and save, then move the anchor; a failure is a line in the program's own log."""
+        try:
+            failure = await checkpoint_elsewhere(self._directory, head)
+            if not failure:
+                await self.anchor(head)
+        except (LogError, OSError) as error:
+            failure = str(error)
+        if failure:
+            _LOG.warning("no checkpoint was made; the next start folds more", position=head.position, reason=failure)
 
     async def aclose(self) -> None:
         """Close log and keyring, then give up the directory."""

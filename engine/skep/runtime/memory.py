@@ -368,6 +368,9 @@ class MemoryStore:
         records = self._log._records  # noqa: SLF001 - the store and its log are one concept in two types
         records.anchor = max(records.anchor, head, key=lambda each: each.position)
 
+    async def make_checkpoint(self, head: Head) -> None:
+        """Do nothing: what is in memory never outlives a process that would fold it."""
+
     async def aclose(self) -> None:
         """Give up the claim."""
         await self._log.aclose()
