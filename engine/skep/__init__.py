@@ -1,1 +1,36 @@
 """skep: Docker Swarm's control plane as an event-sourced engine that other programs embed."""
+
+from skep.core.rejected import Rejected
+from skep.model.build import service_spec
+from skep.model.secret import ConfigSpec, SecretSpec
+from skep.model.service import ServiceSpec
+from skep.runtime.cluster import Cluster
+from skep.runtime.errors import (
+    AlreadyInSwarm,
+    EngineError,
+    EngineFailed,
+    LastManager,
+    NoSwarm,
+    OutcomeUnknown,
+    TimedOut,
+    Unavailable,
+)
+from skep.version import VERSION as __version__
+
+__all__ = [
+    "AlreadyInSwarm",
+    "Cluster",
+    "ConfigSpec",
+    "EngineError",
+    "EngineFailed",
+    "LastManager",
+    "NoSwarm",
+    "OutcomeUnknown",
+    "Rejected",
+    "SecretSpec",
+    "ServiceSpec",
+    "TimedOut",
+    "Unavailable",
+    "__version__",
+    "service_spec",
+]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from skep.core.decide import decide
 from skep.core.events import Event
 from skep.core.fold import begin, evolve
+from skep.core.payload import slim
 from skep.core.plan import PLANS, Ids, Plan
 from skep.core.record import Actor, Planned, Record, Submitted
 from skep.core.rejected import Broken, Rejected
@@ -42,7 +43,7 @@ def submit(
     events = _apply(state, submitted, now, watch)
     if not events:
         return None
-    return Record(state.position, state.time, actor, submitted, events, seen=seen)
+    return Record(state.position, state.time, actor, slim(submitted), events, seen=seen)
 
 
 def run_plan(

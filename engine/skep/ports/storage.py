@@ -29,6 +29,13 @@ class Store(Protocol):
         """Note durably, apart from the log, that the log reached `head`."""
         ...
 
+    async def make_checkpoint(self, head: Head) -> None:
+        """Fold the log up to about `head` where that holds nobody's loop (another process), save it, move the anchor.
+
+        May do nothing where recovery is cheap anyway. A failure costs time at the next start, and is told in words.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close everything. Idempotent."""
         ...

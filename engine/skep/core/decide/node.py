@@ -58,7 +58,9 @@ def update_node(state: ClusterState, command: UpdateNode) -> tuple[Event, ...]:
     if role is Role.WORKER and node.manager is not None and _managers(state) == 1:
         raise Rejected.precondition("attempting to demote the last manager of the swarm")
     if role is Role.MANAGER and node.manager is None:
-        raise Rejected(Code.UNIMPLEMENTED, f"node {node.id} cannot be promoted: skep has one manager yet (Role {role!s})")
+        raise Rejected(
+            Code.UNIMPLEMENTED, f"node {node.id} cannot be promoted: skep has one manager yet (Role {role!s})"
+        )
     return (NodeUpdated(command.node_id, command.spec),)
 
 

@@ -4,8 +4,7 @@ Even spread: the node with the fewest active tasks of the service, then the fewe
 Work is one heap of the fitting nodes for each service with pending tasks.
 """
 
-from heapq import heapify, heapreplace, heappop
-from itertools import islice
+from heapq import heapify, heappop, heapreplace
 
 from skep.core.commands import AssignTasks, Command, HoldTasks
 from skep.core.constraints import Constraint, matches, parse

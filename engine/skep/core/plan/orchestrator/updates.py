@@ -97,9 +97,7 @@ def _stop(service: Service, status: UpdateStatus, rollout: Rollout, failed: Task
     """Pause, or roll back: what the spec says is done when tasks fail."""
     because = f"due to failure or early termination of task {failed.id}"
     if rollout.failure_action == "rollback" and not rollback and service.previous_spec is not None:
-        back = RollbackService(
-            service.id, service.version, automatic=True, message=f"update rolled back {because}"
-        )
+        back = RollbackService(service.id, service.version, automatic=True, message=f"update rolled back {because}")
         return Plan((back,), cause=failed.version, more=True)
     paused = UpdateStatus(
         UpdateState.ROLLBACK_PAUSED if rollback else UpdateState.PAUSED,
@@ -167,6 +165,8 @@ def _progress(state: ClusterState, service: Service, status: UpdateStatus, rollo
                 progress.in_flight += 1
                 progress.wake_at = earliest(progress.wake_at, settled_at)
             progress.superseded += [
-                i for i in index.wanted_by_slot.get(task.slot, ()) if state.tasks[i].origin.spec_version != service.spec_version
+                i
+                for i in index.wanted_by_slot.get(task.slot, ())
+                if state.tasks[i].origin.spec_version != service.spec_version
             ]
     return progress

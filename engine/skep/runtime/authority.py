@@ -1,0 +1,86 @@
+"""The swarm's root certificate and its join tokens, in SwarmKit's forms (facts: a P-256 root named swarm-ca, 20 years)."""
+
+import base64
+import datetime
+import hashlib
+import secrets
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from msgspec import Struct
+
+from skep.model.ids import NANOSECONDS, Instant
+from skep.runtime.sources import base36
+
+ROOT_YEARS = 20
+_DIGEST_DIGITS = 50
+_SECRET_DIGITS = 25
+
+
+class Root(Struct, frozen=True):
+    """A new root: `certificate` and `key` are PEM, the other two base64 of DER."""
+
+    certificate: str
+    key: bytes
+    issuer_subject: str
+    issuer_public_key: str
+
+    def __repr__(self) -> str:
+        """Hide the key."""
+        return "Root(...)"
+
+
+def new_root(now: Instant) -> Root:
+    """Return a new self-signed root, valid from an hour before `now`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "swarm-ca")])
+    start = datetime.datetime.fromtimestamp(now // NANOSECONDS, datetime.UTC) - datetime.timedelta(hours=1)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=365 * ROOT_YEARS))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=False,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                key_cert_sign=True,
+                crl_sign=True,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            critical=True,
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return Root(
+        certificate=certificate.public_bytes(serialization.Encoding.PEM).decode(),
+        key=key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+        issuer_subject=base64.b64encode(name.public_bytes()).decode(),
+        issuer_public_key=base64.b64encode(public).decode(),
+    )
+
+
+def new_token(root_certificate: str) -> str:
+    """Return a join token: the root's digest, by which a joiner knows the swarm, and a secret of 128 bits."""
+    digest = int.from_bytes(hashlib.sha256(root_certificate.encode()).digest(), "big")
+    secret = secrets.randbits(128)
+    return f"SWMTKN-1-{base36(digest).rjust(_DIGEST_DIGITS, '0')}-{base36(secret).rjust(_SECRET_DIGITS, '0')}"
+
+
+def new_unlock_key() -> str:
+    """Return an unlock key in SwarmKit's form: 32 random bytes, base64 without padding."""
+    return "SWMKEY-1-" + base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")

@@ -1,0 +1,287 @@
+"""The embedding API: a swarm inside your program.
+
+    async with skep.Cluster.open(nodes=3) as cluster:
+        await cluster.services.create(skep.service_spec("web", "demo", replicas=3))
+        await cluster.converged("web")
+
+Runs on asyncio, by anyio; call it from the loop that opened it. It needs no thread of its own (the SQLite adapter has
+one). Several clusters live in one process without knowing each other.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from skep.core.changes import Change
+from skep.core.codec import decode_record
+from skep.core.record import Record
+from skep.core.rejected import Broken
+from skep.core.state import ClusterState
+from skep.model.ids import START, Instant, NodeId, Position
+from skep.ports.clock import Clock, Ids
+from skep.ports.event_log import LogError
+from skep.ports.lines import LineStore
+from skep.ports.link import LineOptions, LineSelector, PublishedLine
+from skep.ports.storage import Storage, Store
+from skep.runtime import watching
+from skep.runtime.engine import Engine, ExecutorFactory, LocalNodes
+from skep.runtime.errors import AlreadyInSwarm, EngineFailed, NoSwarm, TimedOut
+from skep.runtime.facades import Configs, Nodes, Secrets, Services, Tasks
+from skep.runtime.memory import MemoryLineStore, MemoryStorage
+from skep.runtime.simulated import SimulatedExecutor
+from skep.runtime.sources import RandomIds, SystemClock
+from skep.runtime.swarm import Swarm
+from skep.version import VERSION
+
+T = TypeVar("T")
+
+
+class Cluster:
+    """One node's view of a swarm, and the swarm's engine where there is one. Made by `Cluster.open`."""
+
+    def __init__(self, storage: Storage, nodes: LocalNodes, *, clock: Clock, ids: Ids, group: TaskGroup) -> None:
+        self.clock = clock
+        self.ids = ids
+        self.swarm = Swarm(self)
+        self.services = Services(self)
+        self.nodes = Nodes(self)
+        self.tasks = Tasks(self)
+        self.secrets = Secrets(self)
+        self.configs = Configs(self)
+        self.recovered = ""
+        self._storage = storage
+        self._local = nodes
+        self._group = group
+        self._engine: Engine | None = None
+        self._scope: anyio.CancelScope | None = None
+        self._ended = anyio.Event()
+        self._changing = anyio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        *,
+        storage: Storage | None = None,
+        executor: ExecutorFactory | None = None,
+        lines: LineStore | None = None,
+        nodes: int | Sequence[str] = 1,
+        advertise_addr: str = "127.0.0.1",
+        init: bool = True,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> AsyncIterator["Cluster"]:
+        """Open what `storage` keeps (memory by default), recover it, and run it until the block is left.
+
+        `nodes` is how many nodes live in this process, or their names; the first one is the manager. `executor` makes
+        each node's executor, of its name and number (simulated by default). With `init` a swarm is begun where there is
+        none; a daemon leaves that to its user.
+
+        Raises:
+            LogLocked, LogDamaged, LogError: the log cannot be opened.
+            EngineFailed: the engine failed while the block ran; the block was cancelled.
+        """
+        names = tuple(nodes) if not isinstance(nodes, int) else _names(nodes)
+        clock = clock or SystemClock()
+        local = LocalNodes(
+            names,
+            executor or (lambda _name, _number: SimulatedExecutor(clock=clock)),
+            lines or MemoryLineStore(),
+            advertise_addr,
+        )
+        try:
+            async with anyio.create_task_group() as group:
+                cluster = cls(
+                    storage or MemoryStorage(),
+                    local,
+                    clock=clock,
+                    ids=ids or RandomIds(),
+                    group=group,
+                )
+                await cluster._resume()
+                try:
+                    if init and not cluster.active:
+                        await cluster.swarm.init(advertise_addr=advertise_addr)
+                    yield cluster
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await cluster._stop()
+                group.cancel_scope.cancel()
+        except BaseExceptionGroup as failed:
+            raise _one_of(failed) from failed
+
+    # --- this node
+
+    @property
+    def active(self) -> bool:
+        """Whether there is a swarm here."""
+        return self._engine is not None
+
+    @property
+    def engine(self) -> Engine:
+        """The running engine.
+
+        Raises:
+            NoSwarm: there is none.
+        """
+        if self._engine is None:
+            raise NoSwarm
+        return self._engine
+
+    @property
+    def node_id(self) -> NodeId:
+        """This node's id; empty where there is no swarm."""
+        return self._engine.node_id if self._engine else NodeId("")
+
+    @property
+    def hostname(self) -> str:
+        """This node's name."""
+        return self._local.names[0]
+
+    @property
+    def advertise_addr(self) -> str:
+        """The address that this node says it has."""
+        return self._local.addr
+
+    # --- reading
+
+    async def read(self, ask: Callable[[ClusterState], T]) -> T:
+        """Return what `ask` says of the state, once all that it saw is durable. It must not change the state."""
+        return await self.engine.writer.read(ask)
+
+    def lines(self, selector: LineSelector, options: LineOptions | None = None) -> AsyncIterator[PublishedLine]:
+        """Yield what tasks printed: the past in order of time, then, when following, what comes."""
+        return self.engine.dispatcher.broker.lines(selector, options or LineOptions())
+
+    async def events(self, after: Position = START) -> AsyncIterator[Record]:
+        """Yield every record after a position, oldest first, and then each new one when it is durable."""
+        async for recorded in self.engine.store.log.follow(after):
+            yield decode_record(recorded.body)
+
+    def changes(self, *, since: Instant | None = None, until: Instant | None = None) -> AsyncIterator[Change]:
+        """Yield changes as Swarm's own events tell them: from `since` (default: now), to `until` (default: for ever)."""
+        return watching.changes(self.engine, since=since, until=until)
+
+    async def converged(self, service: str | None = None, *, timeout_s: float = 60.0) -> None:
+        """Return when the service, or every service, runs what its spec wants and no update is under way.
+
+        Raises:
+            TimedOut: it did not come to that in time; the message says what is missing.
+            Rejected: there is no such service.
+        """
+        missing = ""
+        with anyio.move_on_after(timeout_s):
+            async for _ in watching.durable(self.engine):
+                missing = await self.read(lambda state: watching.missing(state, service))
+                if not missing:
+                    return
+        raise TimedOut(f"not converged within {timeout_s:g} s: {missing}")
+
+    async def gone(self, service: str, *, timeout_s: float = 60.0) -> None:
+        """Return when nothing is left of a removed service: no task of it is known any more."""
+        service_id = await self.read(lambda s: s.service_names.get(service.lower(), service))
+        with anyio.move_on_after(timeout_s):
+            async for _ in watching.durable(self.engine):
+                if await self.read(lambda s: service_id not in s.services and service_id not in s.service_tasks):
+                    return
+        raise TimedOut(f"service {service} is not gone within {timeout_s:g} s")
+
+    # --- beginning and ending; called by `Swarm`
+
+    async def begin(self, first_words: Callable[[Engine], Awaitable[None]]) -> Engine:
+        """Begin a log, say `first_words` in it, and run it."""
+        async with self._changing:
+            if self._engine is not None:
+                raise AlreadyInSwarm
+            store = await self._storage.begin()
+            return await self._start(store, first_words)
+
+    async def end(self) -> None:
+        """Stop the engine of a swarm that was left, and close its log for good."""
+        async with self._changing:
+            await self._stop()
+
+    async def _resume(self) -> None:
+        store = await self._storage.latest()
+        if store is None:
+            return
+        if (await store.log.head()).position == START:
+            await store.aclose()  # a crash cut an init short before its first record
+            return
+        await self._start(store, None)
+
+    async def _start(self, store: Store, first_words: Callable[[Engine], Awaitable[None]] | None) -> Engine:
+        engine = Engine(store, self._local, clock=self.clock, ids=self.ids, version=VERSION)
+        try:
+            state = await engine.recover()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await store.aclose()
+            raise
+        if state.left or (state.cluster is None and first_words is None):
+            await store.aclose()
+            return engine
+        self.recovered = _told(engine, state)
+        self._ended = anyio.Event()
+        await self._group.start(self._run, engine, first_words)
+        return engine
+
+    async def _run(
+        self,
+        engine: Engine,
+        first_words: Callable[[Engine], Awaitable[None]] | None,
+        *,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        try:
+            with anyio.CancelScope() as self._scope:
+                self._engine = engine
+                await engine.run(first_words, task_status=task_status)
+        finally:
+            self._engine = None
+            with anyio.CancelScope(shield=True):
+                await engine.close()
+            self._ended.set()
+
+    async def _stop(self) -> None:
+        if self._engine is None or self._scope is None:
+            return
+        self._scope.cancel()
+        await self._ended.wait()
+
+
+def _names(count: int) -> tuple[str, ...]:
+    return tuple(f"node{number}" for number in range(1, count + 1))
+
+
+def _told(engine: Engine, state: ClusterState) -> str:
+    """Say in one line what was recovered."""
+    if state.cluster is None:
+        return ""
+    claim = engine.writer.claim
+    dropped = f"; {claim.dropped}" if claim and claim.dropped else ""
+    return (
+        f"swarm {state.cluster.id}: {len(state.services)} services, {len(state.tasks)} tasks, "
+        f"{len(state.nodes)} nodes at position {state.position}{dropped}"
+    )
+
+
+def _one_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one error of a group, in the words of this API."""
+    errors: list[BaseException] = []
+
+    def flatten(each: BaseException) -> None:
+        if isinstance(each, BaseExceptionGroup):
+            for inner in each.exceptions:
+                flatten(inner)
+        else:
+            errors.append(each)
+
+    flatten(group)
+    for error in errors:
+        if isinstance(error, LogError | Broken):
+            return EngineFailed(f"the engine failed: {error}")
+    return errors[0] if len(errors) == 1 else group

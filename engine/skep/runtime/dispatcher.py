@@ -1,0 +1,232 @@
+"""The dispatcher: carries tasks to the agents of their nodes, and what agents report to the writer.
+
+Sessions and heartbeats are its soft state; silence becomes a command (`skep.runtime.liveness`). What agents are sent is
+durable first. Its shape is SwarmKit's; see `skep.ports.link`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+
+from skep.core.commands import Command, DescribeNode, ObserveNodes, ReportTasks
+from skep.core.record import Actor
+from skep.core.rejected import Rejected
+from skep.core.state import ClusterState
+from skep.model.ids import NANOSECONDS, NodeId
+from skep.model.states import NodeState
+from skep.ports.clock import Ids
+from skep.ports.keyring import Keyring
+from skep.ports.link import (
+    AssignedSecret,
+    AssignmentChange,
+    AssignmentKind,
+    AssignmentsMessage,
+    LinkError,
+    Peer,
+    PublishedLine,
+    SessionMessage,
+    SessionRequest,
+    SubscriptionMessage,
+    TaskReport,
+)
+from skep.runtime.broker import Broker
+from skep.runtime.errors import EngineError
+from skep.runtime.liveness import Liveness
+from skep.runtime.sealing import unseal
+from skep.runtime.session import Assignments, Session
+from skep.runtime.writer import Durable, Writer
+
+#: Rows of one report command: with their statuses they stay well below a record's limit.
+REPORT_ROWS_MAX = 1000
+
+DEFAULT_HEARTBEAT_S = 5.0
+
+
+class Dispatcher:
+    """Every agent's counterpart. `link(node_id)` is what an agent of this process is given."""
+
+    def __init__(self, writer: Writer, keyring: Keyring, *, ids: Ids) -> None:
+        self._writer = writer
+        self._keyring = keyring
+        self._ids = ids
+        self.sessions: dict[NodeId, Session] = {}
+        self.liveness = Liveness(writer)
+        self.broker = Broker(writer, self.sessions, ids=ids)
+        writer.on_durable.append(self._spread)
+        writer.on_recovered.append(self._end_all)
+
+    def link(self, node_id: NodeId) -> "LocalLink":
+        """Return the link of an agent in this process, bound to its node."""
+        return LocalLink(self, node_id)
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Seconds between heartbeats, as the swarm's spec says."""
+        cluster = self._writer.state.cluster
+        if cluster is None or cluster.spec.dispatcher is None or not cluster.spec.dispatcher.heartbeat_period:
+            return DEFAULT_HEARTBEAT_S
+        return cluster.spec.dispatcher.heartbeat_period / NANOSECONDS
+
+    async def register(self, node_id: NodeId, request: SessionRequest) -> Session:
+        """Begin a session; a former one of the same node ends."""
+        if node_id not in self._writer.state.nodes:
+            raise LinkError(f"node {node_id} is no member of this swarm")
+        session = Session(self._ids.new(), node_id)
+        former = self.sessions.get(node_id)
+        if former is not None:
+            former.end("another session of this node began")
+        self.sessions[node_id] = session
+        self.liveness.heard(node_id, self.heartbeat_s)
+        try:
+            await self._submit(
+                node_id,
+                DescribeNode(node_id, request.description, request.addr),
+                ObserveNodes((node_id,), NodeState.READY),
+            )
+        except BaseException:
+            self.leave(session)
+            raise
+        return session
+
+    def leave(self, session: Session) -> None:
+        """Forget a session. Its node counts as heard until its heartbeats are missed."""
+        session.end("the agent left")
+        if self.sessions.get(session.node_id) is session:
+            del self.sessions[session.node_id]
+
+    def find(self, session_id: str, node_id: NodeId) -> Session:
+        """Return a node's live session; raise `LinkError` if it is another or has ended."""
+        session = self.sessions.get(node_id)
+        if session is None or session.id != session_id or session.ended:
+            raise LinkError(f"session {session_id} of node {node_id} is not known")
+        return session
+
+    async def message(self, session: Session) -> SessionMessage:
+        """Return all that the session's agent must know."""
+
+        def ask(state: ClusterState) -> SessionMessage:
+            node = state.nodes.get(session.node_id)
+            if node is None:
+                raise LinkError(f"node {session.node_id} was removed")
+            managers = tuple(Peer(n.id, n.manager.addr) for n in state.nodes.values() if n.manager is not None)
+            root = state.cluster.root.certificate if state.cluster else ""
+            return SessionMessage(session.id, node, managers, root_ca=root)
+
+        session.told.clear()
+        return await self._writer.read(ask)
+
+    async def changes(self, session: Session, *, complete: bool) -> tuple[AssignmentChange, ...]:
+        """Return what the node is assigned, or what changed of it, dependencies first; durable."""
+        found: Assignments = await self._writer.read(session.everything if complete else session.news)
+        dependencies = found.dependencies
+        for secret_id, name, sealed in found.sealed:
+            data = await unseal(self._keyring, sealed)
+            dependencies.append(AssignmentChange(AssignedSecret(secret_id, name, data)))
+        return (*dependencies, *found.tasks, *found.removed)
+
+    async def report(self, node_id: NodeId, reports: Sequence[TaskReport]) -> None:
+        """Have a node's reports become durable."""
+        for at in range(0, len(reports), REPORT_ROWS_MAX):
+            rows = reports[at : at + REPORT_ROWS_MAX]
+            await self._submit(
+                node_id, ReportTasks(node_id, tuple(r.task_id for r in rows), tuple(r.status for r in rows))
+            )
+
+    async def _submit(self, node_id: NodeId, *commands: Command) -> None:
+        try:
+            for command in commands:
+                await self._writer.submit(command, actor=Actor("agent", node_id))
+        except (EngineError, Rejected) as error:
+            raise LinkError(str(error)) from error
+
+    def _spread(self, durable: Durable) -> None:
+        """Tell sessions what became durable for them."""
+        for node_id, task_ids in durable.touched.assignments.items():
+            session = self.sessions.get(node_id)
+            if session is not None:
+                session.dirty |= task_ids
+                session.assigned.set()
+        for node_id in durable.touched.sessions:
+            session = self.sessions.get(node_id)
+            if session is not None:
+                session.told.set()
+
+    def _end_all(self) -> None:
+        """End every session: after a replay nobody knows what they rest on. Agents come back, tasks go on."""
+        for session in list(self.sessions.values()):
+            session.end("the engine recovered its log")
+        self.sessions.clear()
+
+
+class LocalLink:
+    """The `Link` of an agent in this process; fulfils `skep.ports.link.Link`."""
+
+    def __init__(self, dispatcher: Dispatcher, node_id: NodeId) -> None:
+        self._dispatcher = dispatcher
+        self._node_id = node_id
+
+    @asynccontextmanager
+    async def session(self, request: SessionRequest) -> AsyncIterator[AsyncIterator[SessionMessage]]:
+        """Register, and yield the stream of session messages."""
+        session = await self._dispatcher.register(self._node_id, request)
+        try:
+            yield self._messages(session)
+        finally:
+            self._dispatcher.leave(session)
+
+    async def _messages(self, session: Session) -> AsyncIterator[SessionMessage]:
+        while True:
+            _check(session)
+            yield await self._dispatcher.message(session)
+            await session.told.wait()
+
+    async def heartbeat(self, session_id: str) -> float:
+        """Tell that the agent lives."""
+        await anyio.lowlevel.checkpoint()
+        self._dispatcher.find(session_id, self._node_id)
+        period = self._dispatcher.heartbeat_s
+        self._dispatcher.liveness.heard(self._node_id, period)
+        return period
+
+    async def assignments(self, session_id: str) -> AsyncIterator[AssignmentsMessage]:
+        """Yield everything, then changes."""
+        session = self._dispatcher.find(session_id, self._node_id)
+        sequence = 1
+        changes = await self._dispatcher.changes(session, complete=True)
+        yield AssignmentsMessage(AssignmentKind.COMPLETE, "", str(sequence), changes)
+        while True:
+            await session.assigned.wait()
+            _check(session)
+            changes = await self._dispatcher.changes(session, complete=False)
+            if changes:
+                sequence += 1
+                yield AssignmentsMessage(AssignmentKind.INCREMENTAL, str(sequence - 1), str(sequence), changes)
+
+    async def update_task_status(self, session_id: str, reports: Sequence[TaskReport]) -> None:
+        """Report; durable when this returns."""
+        self._dispatcher.find(session_id, self._node_id)
+        await self._dispatcher.report(self._node_id, reports)
+
+    async def subscriptions(self, session_id: str) -> AsyncIterator[SubscriptionMessage]:
+        """Yield subscriptions as they come and go."""
+        session = self._dispatcher.find(session_id, self._node_id)
+        self._dispatcher.broker.resend(session)
+        while True:
+            await session.subscribed.wait()
+            session.subscribed.clear()
+            _check(session)
+            pending, session.subscriptions = session.subscriptions, []
+            for message in pending:
+                yield message
+
+    async def publish_lines(self, subscription_id: str, lines: Sequence[PublishedLine], *, close: bool) -> bool:
+        """Hand lines to whoever subscribed. Lines of another node's tasks are refused."""
+        if any(line.node_id != self._node_id for line in lines):
+            raise LinkError(f"node {self._node_id} published lines of another node")
+        return await self._dispatcher.broker.publish(subscription_id, self._node_id, lines, close=close)
+
+
+def _check(session: Session) -> None:
+    if session.ended:
+        raise LinkError(session.ended)

@@ -1,0 +1,160 @@
+"""The engine: one swarm's store, writer, dispatcher and agents, run together.
+
+| what fails | what stops |
+|---|---|
+| an append for lack of room, or with an unknown outcome | nothing: the writer replays and tries again |
+| the log is taken by another, damaged, or a plan is wrong | the engine: `run` raises |
+| an agent's session | that session; its tasks go on |
+| an executor | its agent, and with it the engine: `run` raises |
+"""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+from anyio.abc import TaskStatus
+from msgspec import Struct
+
+from skep.core.codec import encode_state
+from skep.core.commands import JoinNodes, StartEngine
+from skep.core.fold import FOLD_VERSION
+from skep.core.record import Actor
+from skep.core.state import ClusterState
+from skep.model.ids import NodeId
+from skep.model.node import NodeDescription, NodeSpec
+from skep.model.states import Availability, Role
+from skep.ports.checkpoints import Checkpoint
+from skep.ports.clock import Clock, Ids
+from skep.ports.executor import Executor
+from skep.ports.lines import LineStore
+from skep.ports.storage import Store
+from skep.runtime.agent import Agent
+from skep.runtime.dispatcher import Dispatcher
+from skep.runtime.keys import destroy_orphans
+from skep.runtime.recovery import recover
+from skep.runtime.writer import Durable, Writer
+
+#: A checkpoint is due after so many records; recovery folds at most about twice as many.
+CHECKPOINT_RECORDS = 20_000
+
+ENGINE = Actor("engine")
+
+#: What makes the executor of the node with this name and number (from 1).
+ExecutorFactory = Callable[[str, int], Executor]
+
+
+class LocalNodes(Struct, frozen=True):
+    """The nodes that live in this process: their names, what runs their tasks, and where their lines are kept."""
+
+    names: tuple[str, ...]
+    executor: ExecutorFactory
+    lines: LineStore
+    addr: str = "127.0.0.1"
+
+
+class Engine:
+    """One swarm, running."""
+
+    def __init__(self, store: Store, nodes: LocalNodes, *, clock: Clock, ids: Ids, version: str) -> None:
+        self.store = store
+        self.writer = Writer(store.log, lambda: recover(store), clock=clock, ids=ids)
+        self.dispatcher = Dispatcher(self.writer, store.keyring, ids=ids)
+        self._nodes = nodes
+        self.clock = clock
+        self._ids = ids
+        self._version = version
+        self._checkpointed = 0
+        self._due = anyio.Event()
+        self.writer.on_durable.append(self._count)
+
+    @property
+    def node_id(self) -> NodeId:
+        """The manager's node."""
+        return next((n.id for n in self.writer.state.nodes.values() if n.manager is not None), NodeId(""))
+
+    async def recover(self) -> ClusterState:
+        """Claim the log and replay it; return the state. Raises what the log raises."""
+        await self.writer.start()
+        self._checkpointed = self.writer.durable
+        return self.writer.state
+
+    async def run(
+        self,
+        first_words: Callable[["Engine"], Awaitable[None]] | None = None,
+        *,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Run until cancelled; started when its own start is in the log and its nodes are members.
+
+        `first_words` are what begins a new log.
+        """
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.writer.run)
+            if first_words is not None:
+                await first_words(self)
+            await self.writer.submit(StartEngine(self._version, hostname=self._nodes.names[0]), actor=ENGINE)
+            await destroy_orphans(self.store.keyring, self.writer)
+            members = await self._join()
+            self.dispatcher.liveness.expect_all(self.dispatcher.heartbeat_s)
+            group.start_soon(self.dispatcher.liveness.run)
+            group.start_soon(self._checkpoint_forever)
+            for number, (name, node_id) in enumerate(zip(self._nodes.names, members, strict=True), 1):
+                agent = Agent(
+                    self.dispatcher.link(node_id),
+                    self._nodes.executor(name, number),
+                    self._nodes.lines,
+                    node_id=node_id,
+                    hostname=name,
+                    addr=self._nodes.addr,
+                    clock=self.clock,
+                )
+                group.start_soon(agent.run)
+            task_status.started()
+
+    async def close(self) -> None:
+        """Save the state, move the anchor and close the store: after a clean stop nothing needs to be folded."""
+        try:
+            head, state = self.writer.head, self.writer.state
+            if head.position and state.position == head.position:
+                await self.store.checkpoints.save(
+                    Checkpoint(head.position, head.digest, FOLD_VERSION, encode_state(state))
+                )
+                await self.store.anchor(head)
+        finally:
+            await self.store.aclose()
+
+    async def _join(self) -> list[NodeId]:
+        """Return the ids of this process's nodes; those that are no members yet join as workers."""
+        known = await self.writer.read(
+            lambda state: {n.description.hostname: n.id for n in state.nodes.values() if n.manager is None}
+        )
+        members = [self.node_id]
+        new: list[tuple[NodeId, str]] = []
+        for name in self._nodes.names[1:]:
+            node_id = known.get(name)
+            if node_id is None:
+                node_id = NodeId(self._ids.new())
+                new.append((node_id, name))
+            members.append(node_id)
+        if new:
+            await self.writer.submit(
+                JoinNodes(
+                    node_ids=tuple(i for i, _ in new),
+                    specs=(NodeSpec(labels={}, role=Role.WORKER, availability=Availability.ACTIVE),) * len(new),
+                    descriptions=tuple(NodeDescription(hostname=name) for _, name in new),
+                    addrs=(self._nodes.addr,) * len(new),
+                    managers=(None,) * len(new),
+                ),
+                actor=ENGINE,
+            )
+        return members
+
+    def _count(self, durable: Durable) -> None:
+        if durable.records[-1].position - self._checkpointed >= CHECKPOINT_RECORDS:
+            self._checkpointed = durable.records[-1].position
+            self._due.set()
+
+    async def _checkpoint_forever(self) -> None:
+        while True:
+            await self._due.wait()
+            self._due = anyio.Event()
+            await self.store.make_checkpoint(self.writer.head)

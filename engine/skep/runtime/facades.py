@@ -1,0 +1,216 @@
+"""The parts of a `Cluster`: services, nodes, secrets, configs. Each verb is one command; each answer is durable."""
+
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from skep.core.codec import decode_record
+from skep.core.commands import (
+    Command,
+    CreateConfig,
+    CreateSecret,
+    CreateService,
+    RemoveConfig,
+    RemoveNode,
+    RemoveSecret,
+    RemoveService,
+    RollbackService,
+    UpdateConfigObject,
+    UpdateNode,
+    UpdateSecret,
+    UpdateService,
+)
+from skep.core.events import ServiceCreated
+from skep.core.lookup import find_config, find_node, find_secret, find_service, find_task
+from skep.core.record import Actor
+from skep.core.rejected import Rejected
+from skep.core.rules.secret import check_secret
+from skep.core.state import ClusterState
+from skep.model.ids import ConfigId, NodeId, Position, SecretId, ServiceId
+from skep.model.node import Node, NodeSpec
+from skep.model.secret import Config, ConfigSpec, Secret, SecretSpec
+from skep.model.service import ReplicatedMode, Service, ServiceMode, ServiceSpec
+from skep.model.task import Task
+from skep.ports.clock import Ids
+from skep.runtime.engine import Engine
+from skep.runtime.errors import Unavailable
+from skep.runtime.sealing import mac_under, seal
+
+#: Who acts where nobody is named.
+EMBEDDED = Actor("person", "embedded")
+
+
+class Home(Protocol):
+    """What the parts need of their cluster."""
+
+    @property
+    def engine(self) -> Engine:
+        """The running engine; raises `NoSwarm` if there is none."""
+        ...
+
+    @property
+    def ids(self) -> Ids:
+        """The source of ids."""
+        ...
+
+
+class _Part:
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    async def _submit(self, command: Command, actor: Actor, command_id: str = "") -> Position:
+        return await self._home.engine.writer.submit(command, actor=actor, command_id=command_id)
+
+
+class Services(_Part):
+    """Services. `ref` is an id, a name, or the unique beginning of an id."""
+
+    async def list(self) -> list[Service]:
+        """Return all services, by id."""
+        return await self._home.engine.writer.read(lambda s: [s.services[i] for i in sorted(s.services)])
+
+    async def get(self, ref: str) -> Service:
+        """Return a service; raise `Rejected` if there is none."""
+        return await self._home.engine.writer.read(lambda s: find_service(s, ref))
+
+    async def create(self, spec: ServiceSpec, *, actor: Actor = EMBEDDED, command_id: str = "") -> ServiceId:
+        """Begin a service, and return its id. It converges afterwards: see `Cluster.converged`.
+
+        Sent twice with the same `command_id` it is created once, and the same id is returned.
+        """
+        service_id = ServiceId(self._home.ids.new())
+        at = await self._submit(CreateService(service_id, spec), actor, command_id)
+        if not command_id:
+            return service_id
+
+        # it may be the second time: the record of the first one has the id
+        recorded = await self._home.engine.store.log.read(Position(at - 1), limit=1)
+        made = decode_record(recorded[0].body).events if recorded else ()
+        return next((e.service_id for e in made if isinstance(e, ServiceCreated)), service_id)
+
+    async def update(self, service_id: ServiceId, version: int, spec: ServiceSpec, *, actor: Actor = EMBEDDED) -> None:
+        """Give a service a new spec, based on `version` (of the service as it was read)."""
+        await self._submit(UpdateService(service_id, Position(version), spec), actor)
+
+    async def scale(self, ref: str, replicas: int, *, actor: Actor = EMBEDDED) -> None:
+        """Give a replicated service another number of replicas."""
+        service = await self.get(ref)
+        if service.spec.replicas is None:
+            raise Rejected.invalid(f"service {service.spec.name} is not replicated")
+        spec = replace(service.spec, mode=ServiceMode(replicated=ReplicatedMode(replicas)))
+        await self.update(service.id, service.version, spec, actor=actor)
+
+    async def rollback(self, service_id: ServiceId, version: int, *, actor: Actor = EMBEDDED) -> None:
+        """Give a service its previous spec again."""
+        await self._submit(RollbackService(service_id, Position(version)), actor)
+
+    async def remove(self, service_id: ServiceId, *, actor: Actor = EMBEDDED) -> None:
+        """End a service; its tasks stop afterwards."""
+        await self._submit(RemoveService(service_id), actor)
+
+
+class Nodes(_Part):
+    """Nodes. `ref` is an id, a host name, or the unique beginning of an id."""
+
+    async def list(self) -> list[Node]:
+        """Return all nodes, by id."""
+        return await self._home.engine.writer.read(lambda s: [s.nodes[i] for i in sorted(s.nodes)])
+
+    async def get(self, ref: str) -> Node:
+        """Return a node; raise `Rejected` if there is none."""
+        return await self._home.engine.writer.read(lambda s: find_node(s, ref))
+
+    async def update(self, node_id: NodeId, version: int, spec: NodeSpec, *, actor: Actor = EMBEDDED) -> None:
+        """Give a node a new spec: labels, role, availability."""
+        await self._submit(UpdateNode(node_id, Position(version), spec), actor)
+
+    async def remove(self, node_id: NodeId, *, force: bool = False, actor: Actor = EMBEDDED) -> None:
+        """Strike a node from the members."""
+        await self._submit(RemoveNode(node_id, force), actor)
+
+
+class Tasks(_Part):
+    """Tasks."""
+
+    async def list(self, service: str | None = None) -> list[Task]:
+        """Return all tasks, or those of one service, oldest first."""
+
+        def ask(state: ClusterState) -> "list[Task]":
+            if service is None:
+                return [*state.tasks.values()]
+            return [*state.tasks_of(find_service(state, service).id)]
+
+        return await self._home.engine.writer.read(ask)
+
+    async def get(self, ref: str) -> Task:
+        """Return a task by id; raise `Rejected` if there is none."""
+        return await self._home.engine.writer.read(lambda s: find_task(s, ref))
+
+
+class Secrets(_Part):
+    """Secrets. Their data goes in, and reaches the tasks that use it; it never comes out here."""
+
+    async def list(self) -> list[Secret]:
+        """Return all secrets, by id."""
+        return await self._home.engine.writer.read(lambda s: [s.secrets[i] for i in sorted(s.secrets)])
+
+    async def get(self, ref: str) -> Secret:
+        """Return a secret, sealed; raise `Rejected` if there is none."""
+        return await self._home.engine.writer.read(lambda s: find_secret(s, ref))
+
+    async def create(self, spec: SecretSpec, data: bytes, *, actor: Actor = EMBEDDED) -> SecretId:
+        """Begin a secret, sealed under a key of its own, and return its id."""
+        check_secret(spec, len(data))
+        secret_id = SecretId(self._home.ids.new())
+        keyring = self._home.engine.store.keyring
+        key_id = f"secret-{secret_id}"
+        sealed = await seal(keyring, key_id, data)
+        try:
+            await self._submit(CreateSecret(secret_id, spec, sealed, len(data)), actor)
+        except (Rejected, Unavailable):
+            await keyring.destroy(key_id)
+            raise
+        return secret_id
+
+    async def update(
+        self, secret_id: SecretId, version: int, spec: SecretSpec, data: bytes | None = None, *, actor: Actor = EMBEDDED
+    ) -> None:
+        """Give a secret new labels. Data that differs from the secret's is rejected."""
+        mac = b""
+        if data:
+            secret = await self.get(secret_id)
+            if secret.sealed is not None:
+                mac = await mac_under(self._home.engine.store.keyring, secret.sealed, data)
+        await self._submit(UpdateSecret(secret_id, Position(version), spec, mac), actor)
+
+    async def remove(self, secret_id: SecretId, *, actor: Actor = EMBEDDED) -> None:
+        """End a secret, and destroy the key of its data: when this returns, nothing can read it again."""
+        keyring = self._home.engine.store.keyring
+        await self._submit(RemoveSecret(secret_id), actor)
+        await keyring.destroy(f"secret-{secret_id}")
+
+
+class Configs(_Part):
+    """Configs."""
+
+    async def list(self) -> list[Config]:
+        """Return all configs, by id."""
+        return await self._home.engine.writer.read(lambda s: [s.configs[i] for i in sorted(s.configs)])
+
+    async def get(self, ref: str) -> Config:
+        """Return a config; raise `Rejected` if there is none."""
+        return await self._home.engine.writer.read(lambda s: find_config(s, ref))
+
+    async def create(self, spec: ConfigSpec, *, actor: Actor = EMBEDDED) -> ConfigId:
+        """Begin a config, and return its id."""
+        config_id = ConfigId(self._home.ids.new())
+        await self._submit(CreateConfig(config_id, spec), actor)
+        return config_id
+
+    async def update(self, config_id: ConfigId, version: int, spec: ConfigSpec, *, actor: Actor = EMBEDDED) -> None:
+        """Give a config new labels. Data that differs from the config's is rejected."""
+        await self._submit(UpdateConfigObject(config_id, Position(version), spec), actor)
+
+    async def remove(self, config_id: ConfigId, *, actor: Actor = EMBEDDED) -> None:
+        """End a config."""
+        await self._submit(RemoveConfig(config_id), actor)

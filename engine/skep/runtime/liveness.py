@@ -1,0 +1,55 @@
+"""Liveness: who is heard. Three missed heartbeats make a node down (SwarmKit's rule), said as one command for all.
+
+Deadlines are in the loop's own time and begin anew with every start of an engine, so that the time in which no engine
+ran counts against nobody.
+"""
+
+import anyio
+
+from skep.core.commands import ObserveNodes
+from skep.core.record import Actor
+from skep.model.ids import NodeId
+from skep.model.states import NodeState
+from skep.runtime.errors import EngineError
+from skep.runtime.writer import Writer
+
+MISSED_MAX = 3
+
+#: Silence is looked for this often at least; a new session may shorten the period meanwhile.
+LOOK_S_MAX = 1.0
+
+
+class Liveness:
+    """When each node was last heard."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._deadlines: dict[NodeId, float] = {}
+
+    def heard(self, node_id: NodeId, period_s: float) -> None:
+        """Note that a node is there, and must be heard again in three periods."""
+        self._deadlines[node_id] = anyio.current_time() + MISSED_MAX * period_s
+
+    def expect_all(self, period_s: float) -> None:
+        """Give every node that counts as there a full grace period."""
+        for node in self._writer.state.nodes.values():
+            if node.status.state in (NodeState.READY, NodeState.UNKNOWN) and node.id not in self._deadlines:
+                self.heard(node.id, period_s)
+
+    async def run(self) -> None:
+        """Say which nodes fell silent, until cancelled."""
+        while True:
+            await anyio.sleep(LOOK_S_MAX)
+            now = anyio.current_time()
+            silent = tuple(node_id for node_id, deadline in self._deadlines.items() if deadline <= now)
+            for node_id in silent:
+                del self._deadlines[node_id]
+            if not silent:
+                continue
+            try:
+                command = ObserveNodes(silent, NodeState.DOWN, "heartbeat failure")
+                await self._writer.submit(command, actor=Actor("clock", "liveness"))
+            except EngineError:
+                # the log cannot be written now: they are still silent, say so again
+                for node_id in silent:
+                    self._deadlines.setdefault(node_id, now)

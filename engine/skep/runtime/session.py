@@ -1,0 +1,156 @@
+"""A session: what the dispatcher knows of one agent that is there. Soft state, never in the log."""
+
+import asyncio
+from collections.abc import Iterable
+
+from skep.core.state import ClusterState
+from skep.model.ids import EPOCH, START, ConfigId, NodeId, SecretId, ServiceId, TaskId
+from skep.model.secret import Sealed
+from skep.model.service import TaskSpec, TaskTemplate
+from skep.model.states import TaskState
+from skep.model.task import Task, TaskStatus
+from skep.ports.link import (
+    Action,
+    AssignedConfig,
+    AssignedSecret,
+    AssignedTask,
+    AssignmentChange,
+    SubscriptionMessage,
+)
+
+
+class Session:
+    """One agent's session: what it was sent, and what it must be sent."""
+
+    def __init__(self, session_id: str, node_id: NodeId) -> None:
+        self.id = session_id
+        self.node_id = node_id
+        self.ended = ""
+        #: something in the session message changed
+        self.told = asyncio.Event()
+        #: assignments changed: `dirty` says of which tasks
+        self.dirty: dict[TaskId, None] = {}
+        self.assigned = asyncio.Event()
+        #: subscriptions to hand over
+        self.subscriptions: list[SubscriptionMessage] = []
+        self.subscribed = asyncio.Event()
+        self._sent: dict[TaskId, tuple[dict[SecretId, None], dict[ConfigId, None]]] = {}
+        self._secret_uses: dict[SecretId, int] = {}
+        self._config_uses: dict[ConfigId, int] = {}
+
+    def end(self, reason: str) -> None:
+        """End it: its streams raise `LinkError` with the reason."""
+        self.ended = reason or "the session ended"
+        self.told.set()
+        self.assigned.set()
+        self.subscribed.set()
+
+    def everything(self, state: ClusterState) -> "Assignments":
+        """Return all that the node is assigned."""
+        self.dirty.clear()
+        self.assigned.clear()
+        index = state.node_tasks.get(self.node_id)
+        return self._changes(state, index.all if index else ())
+
+    def news(self, state: ClusterState) -> "Assignments":
+        """Return what changed since the last call."""
+        dirty = list(self.dirty)
+        self.dirty.clear()
+        self.assigned.clear()
+        return self._changes(state, dirty)
+
+    def _changes(self, state: ClusterState, task_ids: Iterable[TaskId]) -> "Assignments":
+        out = Assignments()
+        hostname = state.nodes[self.node_id].description.hostname if self.node_id in state.nodes else ""
+        for task_id in task_ids:
+            task = state.tasks.get(task_id)
+            if task is None or task.node_id != self.node_id:
+                self._forget(task_id, out)
+                continue
+            assigned = _assigned_task(state, task, hostname)
+            if task_id not in self._sent:
+                self._send_dependencies(state, assigned, out)
+            out.tasks.append(AssignmentChange(assigned))
+        return out
+
+    def _send_dependencies(self, state: ClusterState, task: AssignedTask, out: "Assignments") -> None:
+        container = task.template.spec.container_spec
+        secrets = {SecretId(r.secret_id): None for r in container.secrets} if container else {}
+        configs = {ConfigId(r.config_id): None for r in container.configs} if container else {}
+        self._sent[task.id] = (secrets, configs)
+        for secret_id in secrets:
+            self._secret_uses[secret_id] = self._secret_uses.get(secret_id, 0) + 1
+            secret = state.secrets.get(secret_id)
+            if self._secret_uses[secret_id] == 1 and secret is not None and secret.sealed is not None:
+                out.sealed.append((secret_id, secret.spec.name, secret.sealed))
+        for config_id in configs:
+            self._config_uses[config_id] = self._config_uses.get(config_id, 0) + 1
+            config = state.configs.get(config_id)
+            if self._config_uses[config_id] == 1 and config is not None:
+                assignment = AssignedConfig(config_id, config.spec.name, config.spec.data)
+                out.dependencies.append(AssignmentChange(assignment))
+
+    def _forget(self, task_id: TaskId, out: "Assignments") -> None:
+        sent = self._sent.pop(task_id, None)
+        if sent is None:
+            return
+        out.tasks.append(AssignmentChange(_gone(task_id, self.node_id), Action.REMOVE))
+        for secret_id in sent[0]:
+            self._secret_uses[secret_id] -= 1
+            if not self._secret_uses[secret_id]:
+                del self._secret_uses[secret_id]
+                out.removed.append(AssignmentChange(AssignedSecret(secret_id, "", b""), Action.REMOVE))
+        for config_id in sent[1]:
+            self._config_uses[config_id] -= 1
+            if not self._config_uses[config_id]:
+                del self._config_uses[config_id]
+                out.removed.append(AssignmentChange(AssignedConfig(config_id, "", b""), Action.REMOVE))
+
+
+class Assignments:
+    """Changes for a node, in the order in which they are sent; `sealed` secrets are opened on the way."""
+
+    def __init__(self) -> None:
+        self.sealed: list[tuple[SecretId, str, Sealed]] = []
+        self.dependencies: list[AssignmentChange] = []
+        self.tasks: list[AssignmentChange] = []
+        self.removed: list[AssignmentChange] = []
+
+
+def _assigned_task(state: ClusterState, task: Task, hostname: str) -> AssignedTask:
+    template = state.template_of(task)
+    service = state.services.get(task.service_id)
+    return AssignedTask(
+        id=task.origin.id,
+        service_id=task.origin.service_id,
+        service_name=template.service_name,
+        slot=task.origin.slot,
+        node_id=task.node_id,
+        node_hostname=hostname,
+        service_labels=(service.spec.labels or {}) if service else {},
+        spec_version=task.origin.spec_version,
+        template=template,
+        desired=task.desired,
+        status=task.status,
+    )
+
+
+def _gone(task_id: TaskId, node_id: NodeId) -> AssignedTask:
+    """Return what names a task that is to be removed; only its id counts."""
+    return AssignedTask(
+        id=task_id,
+        service_id=ServiceId(""),
+        service_name="",
+        slot=0,
+        node_id=node_id,
+        node_hostname="",
+        service_labels={},
+        spec_version=START,
+        template=_NO_TEMPLATE,
+        desired=TaskState.REMOVE,
+        status=_NO_STATUS,
+    )
+
+
+_NO_TEMPLATE = TaskTemplate("", TaskSpec())
+_NO_STATUS = TaskStatus(TaskState.REMOVE, EPOCH)

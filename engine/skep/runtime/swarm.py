@@ -1,0 +1,221 @@
+"""The swarm part of a `Cluster`: beginning it, its tokens and keys, changing and leaving it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from skep.core.commands import InitSwarm, JoinNodes, LeaveSwarm, UpdateSwarm
+from skep.core.record import Actor
+from skep.core.rules.swarm import check_swarm
+from skep.core.state import ClusterState
+from skep.model.ids import ClusterId, NodeId, Position
+from skep.model.node import ManagerStatus, NodeDescription, NodeSpec
+from skep.model.secret import Sealed
+from skep.model.states import Availability, Role
+from skep.model.swarm import DEFAULT_SWARM_SPEC, Cluster, JoinTokens, RootCa, SwarmSpec
+from skep.ports.clock import Clock, Ids
+from skep.ports.keyring import Keyring
+from skep.runtime.authority import new_root, new_token, new_unlock_key
+from skep.runtime.engine import Engine
+from skep.runtime.errors import LastManager, NoSwarm
+from skep.runtime.facades import EMBEDDED
+from skep.runtime.sealing import seal, unseal
+
+#: The port that managers listen on, as in Docker.
+SWARM_PORT = 2377
+
+
+class SwarmHome(Protocol):
+    """What the swarm part needs of its cluster."""
+
+    @property
+    def engine(self) -> Engine:
+        """The running engine; raises `NoSwarm`."""
+        ...
+
+    @property
+    def ids(self) -> Ids:
+        """The source of ids."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock."""
+        ...
+
+    @property
+    def hostname(self) -> str:
+        """The name of this node."""
+        ...
+
+    async def begin(self, first_words: Callable[[Engine], Awaitable[None]]) -> Engine:
+        """Begin a log and run it."""
+        ...
+
+    async def end(self) -> None:
+        """Stop the engine and close its log for good."""
+        ...
+
+
+class Swarm:
+    """The swarm itself."""
+
+    def __init__(self, home: SwarmHome) -> None:
+        self._home = home
+
+    async def init(
+        self,
+        spec: SwarmSpec | None = None,
+        *,
+        advertise_addr: str = "",
+        listen_addr: str = "",
+        availability: str = "",
+        default_addr_pool: tuple[str, ...] = (),
+        subnet_size: int = 24,
+        data_path_port: int = 4789,
+        force_new_cluster: bool = False,
+        actor: Actor = EMBEDDED,
+    ) -> NodeId:
+        """Begin a swarm with this node as its manager, and return the node's id.
+
+        `listen_addr` is kept for the worker protocol, which is not there yet.
+
+        Raises:
+            AlreadyInSwarm: there is one.
+            Rejected: a value cannot be.
+        """
+        del listen_addr, force_new_cluster
+        wanted = spec or DEFAULT_SWARM_SPEC
+        check_swarm(wanted)
+        host = _host(advertise_addr) or "127.0.0.1"
+        node_id = NodeId(self._home.ids.new())
+
+        async def first_words(engine: Engine) -> None:
+            keyring = engine.store.keyring
+            root = new_root(self._home.clock.now())
+            key = await seal(keyring, f"root-{self._home.ids.new()}", root.key)
+            autolock = bool(wanted.encryption_config and wanted.encryption_config.auto_lock_managers)
+            await engine.writer.submit(
+                InitSwarm(
+                    cluster_id=ClusterId(self._home.ids.new()),
+                    spec=wanted,
+                    root=RootCa(root.certificate, key, root.issuer_subject, root.issuer_public_key),
+                    tokens=JoinTokens(
+                        await self._new_token(keyring, root.certificate),
+                        await self._new_token(keyring, root.certificate),
+                    ),
+                    unlock_key=await self._new_unlock_key(keyring) if autolock else None,
+                    default_addr_pool=default_addr_pool,
+                    subnet_size=subnet_size,
+                    data_path_port=data_path_port or 4789,
+                ),
+                JoinNodes(
+                    node_ids=(node_id,),
+                    specs=(
+                        NodeSpec(labels={}, role=Role.MANAGER, availability=Availability(availability or "active")),
+                    ),
+                    descriptions=(NodeDescription(hostname=self._home.hostname),),
+                    addrs=(host,),
+                    managers=(ManagerStatus(leader=True, addr=f"{host}:{SWARM_PORT}"),),
+                ),
+                actor=actor,
+            )
+
+        await self._home.begin(first_words)
+        return node_id
+
+    async def inspect(self) -> Cluster:
+        """Return the swarm; its secrets are sealed."""
+        return await self._home.engine.writer.read(_cluster)
+
+    async def tokens(self) -> tuple[str, str]:
+        """Return the join tokens of workers and of managers, in plain."""
+        cluster = await self.inspect()
+        keyring = self._home.engine.store.keyring
+        worker = await unseal(keyring, cluster.tokens.worker)
+        manager = await unseal(keyring, cluster.tokens.manager)
+        return worker.decode(), manager.decode()
+
+    async def unlock_key(self) -> str:
+        """Return the unlock key in plain; empty if managers are not locked."""
+        cluster = await self.inspect()
+        locked = cluster.spec.encryption_config and cluster.spec.encryption_config.auto_lock_managers
+        if not locked or cluster.unlock_key is None:
+            return ""
+        return (await unseal(self._home.engine.store.keyring, cluster.unlock_key)).decode()
+
+    async def update(
+        self,
+        version: int,
+        spec: SwarmSpec,
+        *,
+        rotate_worker_token: bool = False,
+        rotate_manager_token: bool = False,
+        rotate_unlock_key: bool = False,
+        actor: Actor = EMBEDDED,
+    ) -> None:
+        """Give the swarm a new spec; what is rotated is new, and the old can be read no more."""
+        engine = self._home.engine
+        keyring = engine.store.keyring
+        cluster = await self.inspect()
+        tokens = cluster.tokens
+        if rotate_worker_token:
+            tokens = replace(tokens, worker=await self._new_token(keyring, cluster.root.certificate))
+        if rotate_manager_token:
+            tokens = replace(tokens, manager=await self._new_token(keyring, cluster.root.certificate))
+        locks = bool(spec.encryption_config and spec.encryption_config.auto_lock_managers)
+        unlock_key = None
+        if locks and (rotate_unlock_key or cluster.unlock_key is None):
+            unlock_key = await self._new_unlock_key(keyring)
+        made = [s for s in (tokens.worker, tokens.manager, unlock_key) if s is not None]
+        old = [s for s in (cluster.tokens.worker, cluster.tokens.manager, cluster.unlock_key) if s is not None]
+        try:
+            await engine.writer.submit(
+                UpdateSwarm(
+                    version=Position(version),
+                    spec=spec,
+                    tokens=tokens if tokens != cluster.tokens else None,
+                    unlock_key=unlock_key,
+                ),
+                actor=actor,
+            )
+        finally:
+            # of the new and the old keys, the state says which are needed; the others go
+            now = await self.inspect()
+            needed = {s.key_id for s in (now.tokens.worker, now.tokens.manager, now.unlock_key) if s is not None}
+            for sealed in (*made, *old):
+                if sealed.key_id not in needed:
+                    await keyring.destroy(sealed.key_id)
+
+    async def leave(self, *, force: bool = False, actor: Actor = EMBEDDED) -> None:
+        """End the swarm: this node is its last manager. The log is sealed and kept.
+
+        Raises:
+            NoSwarm: there is none.
+            LastManager: `force` was not given.
+        """
+        engine = self._home.engine
+        if not force:
+            raise LastManager
+        await engine.writer.submit(LeaveSwarm(), actor=actor)
+        await self._home.end()
+
+    async def _new_token(self, keyring: Keyring, certificate: str) -> Sealed:
+        return await seal(keyring, f"token-{self._home.ids.new()}", new_token(certificate).encode())
+
+    async def _new_unlock_key(self, keyring: Keyring) -> Sealed:
+        return await seal(keyring, f"unlock-{self._home.ids.new()}", new_unlock_key().encode())
+
+
+def _cluster(state: ClusterState) -> Cluster:
+    if state.cluster is None:
+        raise NoSwarm
+    return state.cluster
+
+
+def _host(addr: str) -> str:
+    """Return the host of "host", "host:port" or "[v6]:port"."""
+    if addr.startswith("["):
+        return addr[1:].partition("]")[0]
+    return addr.rpartition(":")[0] if addr.count(":") == 1 else addr

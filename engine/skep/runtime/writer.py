@@ -1,0 +1,361 @@
+"""The writer: the one place where commands are decided, plans are made, and records are appended.
+
+A turn takes what is queued, decides it, makes the plans that this wakes, and appends all of it as one group; answers go
+out when the group is durable, rejections and reads included. Turns follow one another: while one is being appended,
+the next one's commands queue up, which is the group commit.
+
+- A turn is bounded by counts, not by time, so that one seed gives one run.
+- When an append fails, memory is dropped and the log replayed. Nothing is patched.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import anyio
+from msgspec import Struct
+
+from skep.core.changes import Change, describe
+from skep.core.codec import encode_command, encode_record
+from skep.core.commands import Command
+from skep.core.events import Event
+from skep.core.indexes import Touched
+from skep.core.plan import every_key
+from skep.core.record import Actor, Record, Submitted
+from skep.core.rejected import Rejected
+from skep.core.state import ClusterState
+from skep.core.transaction import run_plan, submit
+from skep.model.ids import NANOSECONDS, Position
+from skep.ports.clock import Clock, Ids
+from skep.ports.event_log import (
+    RECORD_BYTES_MAX,
+    AppendUnknown,
+    Claim,
+    EventLog,
+    Head,
+    LogError,
+    LogFull,
+)
+from skep.runtime.errors import EngineError, OutcomeUnknown, Unavailable
+from skep.runtime.reconciler import Wakes
+
+T = TypeVar("T")
+
+QUEUE_MAX = 4096  # beyond it a submitter waits: back-pressure instead of memory
+TURN_SUBMISSIONS_MAX = 1024  # the knee of benchmarks/submit.py lies below
+TURN_RECORDS_MAX = 1024
+TURN_BYTES_MAX = 1024 * 1024  # about 10 ms of encoding and folding
+
+#: A command and its events both stand in the record; payloads of secrets and configs stand there once.
+COMMAND_BYTES_MAX = RECORD_BYTES_MAX // 2 - 16 * 1024
+PAYLOAD_BYTES_MAX = RECORD_BYTES_MAX - 64 * 1024
+
+#: Seconds between attempts while the log cannot be written.
+RETRY_S = (0.2, 1.0, 5.0)
+
+
+class Durable(Struct, frozen=True):
+    """What became durable together."""
+
+    records: tuple[Record, ...]
+    changes: tuple[Change, ...]
+    touched: Touched
+
+
+class _Waiting(Struct):
+    submitted: Submitted
+    actor: Actor
+    seen: Position
+    answer: "asyncio.Future[Position]"
+
+
+class Recover(Protocol):
+    """How the writer gets its state from the log, at the start and after a failure."""
+
+    async def __call__(self) -> tuple[Claim, ClusterState]:
+        """Claim the log, and return the claim with the state at the log's end."""
+        ...
+
+
+class Writer:
+    """Decides, plans and appends. Made by `skep.runtime.engine`; `run` is its only task."""
+
+    def __init__(self, log: EventLog, recover: Recover, *, clock: Clock, ids: Ids) -> None:
+        self._log = log
+        self._recover = recover
+        self._clock = clock
+        self._ids = ids
+        self._queue: deque[_Waiting] = deque()
+        self._room = asyncio.Event()
+        self._work = asyncio.Event()
+        self._settled: asyncio.Future[None] | None = None
+        self._refuse: str = ""
+        self._failures = 0
+        self._ended: BaseException | None = None
+        self.wakes = Wakes()
+        self.state = ClusterState()
+        self.durable = Position(0)
+        self.head = Head(Position(0), bytes(32))
+        self.claim: Claim | None = None
+        self.on_durable: list[Callable[[Durable], None]] = []
+        self.on_recovered: list[Callable[[], None]] = []
+
+    async def start(self) -> None:
+        """Recover. Raises what the log raises."""
+        await self._replay()
+
+    # --- what others call
+
+    async def submit(
+        self, *commands: Command, actor: Actor, command_id: str = "", seen: Position | None = None
+    ) -> Position:
+        """Have `commands` decided as one, and return the position at which they are durable.
+
+        Commands whose `command_id` was seen before are done: their position then is returned. If nothing comes of them
+        (it is already so), the position of the state that says so is returned.
+
+        Raises:
+            Rejected: they cannot be.
+            Unavailable: the log cannot be written now; nothing was done.
+            OutcomeUnknown: they may or may not have been done.
+        """
+        _check_size(commands)
+        while len(self._queue) >= QUEUE_MAX:
+            self._room.clear()
+            await self._room.wait()
+        self._check_open()
+        answer: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        self._queue.append(
+            _Waiting(Submitted(commands, command_id), actor, self.durable if seen is None else seen, answer)
+        )
+        self._work.set()
+        return await answer
+
+    async def read(self, ask: Callable[[ClusterState], T]) -> T:
+        """Return what `ask` says of the state, once everything that it saw is durable. `ask` must not change it."""
+        while True:
+            self._check_ended()
+            result = ask(self.state)
+            settled = self._settled
+            if settled is None:
+                return result
+            try:
+                await asyncio.shield(settled)
+            except _Dropped:
+                continue  # what it saw never happened
+            return result
+
+    # --- the loop
+
+    async def run(self) -> None:
+        """Take turns until cancelled, or until the log is lost for good (raises what it raised)."""
+        try:
+            while True:
+                await self._wait_for_work()
+                await self._turn()
+        except BaseException as error:
+            self._ended = error
+            self._fail_queue(Unavailable("the engine has stopped"))
+            raise
+
+    async def _wait_for_work(self) -> None:
+        while not self._queue and self.wakes.idle:
+            self._work.clear()
+            at = self.wakes.next_at()
+            if at is None:
+                await self._work.wait()
+            else:
+                delay = (at - self._clock.now()) / NANOSECONDS
+                if delay > 0:
+                    with anyio.move_on_after(delay):
+                        await self._work.wait()
+            self.wakes.ring(self._clock.now())
+
+    async def _turn(self) -> None:
+        turn = _Turn(self)
+        while self._queue and turn.submissions < TURN_SUBMISSIONS_MAX and turn.has_room:
+            turn.take(self._queue.popleft())
+        self._room.set()
+        self.wakes.ring(self._clock.now())
+        while turn.has_room and (key := self.wakes.pop()) is not None:
+            turn.plan(*key)
+        if turn.bodies:
+            await self._append(turn)
+        turn.answer()
+        # a turn without an append must not hold the loop against everybody else
+        await anyio.lowlevel.checkpoint()
+
+    async def _append(self, turn: "_Turn") -> None:
+        self._settled = asyncio.get_running_loop().create_future()
+        try:
+            with anyio.CancelScope(shield=True):
+                head = await self._log.append(turn.bodies, expected=self.durable, epoch=turn.epoch)
+        except (LogFull, AppendUnknown) as error:
+            await self._drop(turn, error)
+            return
+        except BaseException:
+            self._release(_Dropped())
+            raise
+        self.head, self.durable = head, head.position
+        self._failures = 0
+        self._release(None)
+        durable = Durable(tuple(turn.records), tuple(turn.changes), turn.touched)
+        for tell in self.on_durable:
+            tell(durable)
+
+    async def _drop(self, turn: "_Turn", error: LogError) -> None:
+        """Forget what was not written, replay, and take no commands for a while."""
+        unknown = isinstance(error, AppendUnknown)
+        turn.fail(
+            OutcomeUnknown(f"whether this was done is not known: {error}") if unknown else Unavailable(str(error))
+        )
+        self._refuse = str(error)
+        self._fail_queue(Unavailable(str(error)))
+        await self._replay()
+        self._release(_Dropped())
+        for tell in self.on_recovered:
+            tell()
+        await anyio.sleep(RETRY_S[min(self._failures, len(RETRY_S) - 1)])
+        self._failures += 1
+        self._refuse = ""
+
+    async def _replay(self) -> None:
+        self.claim, self.state = await self._recover()
+        self.state.take_touched()
+        self.head, self.durable = self.claim.head, self.state.position
+        self.wakes = Wakes()
+        for plan, key in every_key(self.state):
+            self.wakes.wake(plan, key)
+        self._work.set()
+
+    def _release(self, error: Exception | None) -> None:
+        settled, self._settled = self._settled, None
+        if settled is None:
+            return
+        if error is None:
+            settled.set_result(None)
+        else:
+            settled.set_exception(error)
+            settled.exception()  # seen, even if nobody reads just now
+
+    def _fail_queue(self, error: EngineError) -> None:
+        while self._queue:
+            _settle(self._queue.popleft().answer, error)
+        self._room.set()
+
+    def _check_open(self) -> None:
+        self._check_ended()
+        if self._refuse:
+            raise Unavailable(f"the log cannot be written: {self._refuse}")
+
+    def _check_ended(self) -> None:
+        if self._ended is not None:
+            raise Unavailable("the engine has stopped")
+
+
+class _Dropped(Exception):
+    """What was in memory did not become durable."""
+
+
+class _Turn:
+    """One turn's records and answers."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        claim = writer.claim
+        if claim is None:
+            raise RuntimeError("the writer was not started")
+        self.epoch = claim.epoch
+        self.bodies: list[bytes] = []
+        self.records: list[Record] = []
+        self.changes: list[Change] = []
+        self.touched = Touched()
+        self.submissions = 0
+        self._bytes = 0
+        self._answers: list[tuple[asyncio.Future[Position], Position | Exception]] = []
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the turn may grow."""
+        return len(self.bodies) < TURN_RECORDS_MAX and self._bytes < TURN_BYTES_MAX
+
+    def take(self, waiting: _Waiting) -> None:
+        """Decide one submission."""
+        writer = self._writer
+        self.submissions += 1
+        state = writer.state
+        done = state.recent.get(waiting.submitted.id) if waiting.submitted.id else None
+        if done is not None:
+            self._answers.append((waiting.answer, done))
+            return
+        try:
+            record = submit(state, waiting.submitted, writer._clock.now(), waiting.actor, waiting.seen, self._watch)
+        except Rejected as error:
+            self._answers.append((waiting.answer, error))
+            return
+        if record is not None:
+            self._add(record)
+        self._answers.append((waiting.answer, state.position))
+
+    def plan(self, name: str, key: str) -> None:
+        """Make one plan."""
+        writer = self._writer
+        plan, record = run_plan(writer.state, name, key, writer._clock.now(), writer._ids, self._watch)
+        writer.wakes.wake_at(name, key, plan.wake_at)
+        if record is None:
+            return
+        self._add(record)
+        if plan.more:
+            writer.wakes.wake(name, key)
+
+    def answer(self) -> None:
+        """Give every answer: all that they rest on is durable."""
+        for future, result in self._answers:
+            _settle(future, result)
+
+    def fail(self, error: EngineError) -> None:
+        """Tell everybody of the turn that it failed, but for those who asked for nothing new."""
+        for future, _ in self._answers:
+            _settle(future, error)
+        self._answers.clear()
+
+    def _watch(self, state: ClusterState, event: Event) -> None:
+        self.changes += describe(state, state.position, state.time, event)
+
+    def _add(self, record: Record) -> None:
+        body = encode_record(record)
+        self.bodies.append(body)
+        self.records.append(record)
+        self._bytes += len(body)
+        touched = self._writer.state.take_touched()
+        self._writer.wakes.touch(touched)
+        for node_id, task_ids in touched.assignments.items():
+            known = self.touched.assignments.get(node_id)
+            if known is None:
+                self.touched.assignments[node_id] = task_ids
+            else:
+                known |= task_ids
+        self.touched.sessions |= touched.sessions
+
+
+def _settle(future: "asyncio.Future[Position]", result: Position | Exception) -> None:
+    if future.done():  # its caller was cancelled
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+def _check_size(commands: tuple[Command, ...]) -> None:
+    """Refuse what would not fit in a record, before anything is decided."""
+    size = sum(len(encode_command(command)) for command in commands)
+    payload = all(
+        command.name.startswith(("create-secret/", "create-config/", "update-config/")) for command in commands
+    )
+    limit = PAYLOAD_BYTES_MAX if payload else COMMAND_BYTES_MAX
+    if size > limit:
+        raise Rejected.invalid(
+            f"{commands[0].name} of {size} bytes is too large: at most {limit} bytes fit in a record"
+        )

@@ -1,0 +1,3 @@
+"""The version of skep."""
+
+VERSION = "0.1.0"
