@@ -1,0 +1,51 @@
+"""Bodies of requests that are no object's spec."""
+
+from msgspec import field
+from skep.model.container import Driver, Part
+from skep.model.swarm import SwarmSpec
+
+
+class InitBody(Part, frozen=True):
+    """POST /swarm/init."""
+
+    listen_addr: str = ""
+    advertise_addr: str = ""
+    data_path_addr: str = ""
+    data_path_port: int = 0
+    force_new_cluster: bool = False
+    spec: SwarmSpec | None = None
+    auto_lock_managers: bool = False
+    availability: str = ""
+    default_addr_pool: tuple[str, ...] = ()
+    subnet_size: int = 0
+
+
+class JoinBody(Part, frozen=True):
+    """POST /swarm/join."""
+
+    listen_addr: str = ""
+    advertise_addr: str = ""
+    data_path_addr: str = ""
+    remote_addrs: tuple[str, ...] = ()
+    join_token: str = ""
+    availability: str = ""
+
+
+class UnlockBody(Part, frozen=True):
+    """POST /swarm/unlock."""
+
+    unlock_key: str = ""
+
+
+class SecretBody(Part, frozen=True):
+    """A secret's spec with its data, which is never shown again."""
+
+    name: str = ""
+    labels: dict[str, str] | None = None
+    data: bytes | None = field(default=None)
+    driver: Driver | None = None
+    templating: Driver | None = None
+
+    def __repr__(self) -> str:
+        """Hide the data."""
+        return f"SecretBody(name={self.name!r})"

@@ -1,0 +1,116 @@
+"""A request on its way to a handler: its body, its query, who sent it."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+from skep.core.record import Actor
+from skep.core.state import ClusterState
+from skep.model.ids import Position
+
+from skep_adapters.docker_api import query
+from skep_adapters.docker_api.backend import Backend
+from skep_adapters.docker_api.decode import decode
+from skep_adapters.docker_api.errors import ApiError
+from skep_adapters.docker_api.filters import Filters
+from skep_adapters.docker_api.filters import parse as parse_filters
+
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
+
+#: The largest body: a config of just under 1,000 KB as base64, with room for a large spec.
+BODY_BYTES_MAX = 4 * 1024 * 1024
+
+#: So long may a body take to arrive.
+BODY_TIMEOUT_S = 30
+
+#: What is kept of a client's name.
+VIA_CHARS_MAX = 200
+
+_UCRED = struct.Struct("3i")
+
+
+class Call:
+    """One request. `args` is what its path names."""
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        cluster: Backend,
+        args: dict[str, str],
+        *,
+        api_max: str,
+        hostname: str,
+        closing: asyncio.Event,
+    ) -> None:
+        self.request = request
+        self.cluster = cluster
+        self.args = args
+        self.api_max = api_max
+        self.hostname = hostname
+        #: set when the server closes: streams end then
+        self.closing = closing
+
+    @property
+    def ref(self) -> str:
+        """What the path says after the kind of thing: an id, a name, or the beginning of an id."""
+        return self.args["ref"]
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks: the user of the process at the other end of the socket, and by what client."""
+        via = self.request.headers.get("User-Agent", "")[:VIA_CHARS_MAX]
+        return Actor(kind="person", name=_peer(self.request), via=via)
+
+    def param(self, name: str) -> str:
+        """Return a parameter of the query; empty if it was not given."""
+        return self.request.query.get(name, "")
+
+    def truth(self, name: str, *, short: bool = False) -> bool:
+        """Return a strict truth of the query, as `query.truth`."""
+        return query.truth(name, self.param(name), short=short)
+
+    def lenient(self, name: str) -> bool:
+        """Return a truth of the query that is everything but a no."""
+        return query.lenient(self.param(name))
+
+    def version(self, kind: str) -> Position:
+        """Return the version that an update is based on, as `query.version`."""
+        return query.version(kind, self.param("version"))
+
+    def filters(self, *, status: int) -> Filters:
+        """Return the filters of the query; `status` answers those that cannot be read."""
+        return parse_filters(self.param("filters"), status=status)
+
+    async def body(self, kind: type[S]) -> S:
+        """Read the body as a `kind`.
+
+        Raises:
+            ApiError: it is no such thing (400), too large (413), or does not arrive (408).
+        """
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                raw = await self.request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise ApiError(413, f"request body is larger than {BODY_BYTES_MAX} bytes") from None
+        except TimeoutError:
+            raise ApiError(408, f"request body did not arrive within {BODY_TIMEOUT_S} seconds") from None
+        return decode(kind, raw)
+
+    async def read(self, ask: Callable[[ClusterState], T]) -> T:
+        """Ask the cluster's state."""
+        return await self.cluster.read(ask)
+
+
+def _peer(request: web.BaseRequest) -> str:
+    """Return whose process is at the other end; empty if the kernel does not say."""
+    transport = request.transport
+    peer: socket.socket | None = transport.get_extra_info("socket") if transport is not None else None
+    if peer is None or peer.family != socket.AF_UNIX:
+        return ""
+    _, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return f"uid:{uid}"

@@ -1,0 +1,107 @@
+"""What tasks printed: `GET /services/{id}/logs` and `GET /tasks/{id}/logs`.
+
+`until` is not read, as Swarm does not (recorded in scenario 20). Labels and variables that a log driver adds are not
+known here, so `details` shows only whose line it is.
+"""
+
+import re
+from contextlib import aclosing, suppress
+
+from aiohttp import web
+from skep.core.lookup import find_service, find_task
+from skep.core.state import ClusterState
+from skep.model.ids import Instant
+from skep.ports.link import LineOptions, LineSelector, PublishedLine
+
+from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.errors import ApiError
+from skep_adapters.docker_api.http_request import UNTYPED
+from skep_adapters.docker_api.stream import frame, while_there
+from skep_adapters.docker_api.times import parse_timestamp, rfc3339_fixed
+
+_COUNT = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+async def service_lines(call: Call) -> web.StreamResponse:
+    """Stream what the tasks of a service printed, and print."""
+
+    def ask(state: ClusterState) -> tuple[LineSelector, bool]:
+        service = find_service(state, call.ref)
+        return LineSelector(service_ids=(service.id,)), service.spec.container.tty
+
+    return await _lines(call, *await call.read(ask))
+
+
+async def task_lines(call: Call) -> web.StreamResponse:
+    """Stream what a task printed, and prints."""
+
+    def ask(state: ClusterState) -> tuple[LineSelector, bool]:
+        task = find_task(state, call.ref)
+        container = state.template_of(task).spec.container_spec
+        return LineSelector(task_ids=(task.id,)), container is not None and container.tty
+
+    return await _lines(call, *await call.read(ask))
+
+
+async def _lines(call: Call, selector: LineSelector, tty: bool) -> web.StreamResponse:
+    options = _options(call)
+    call.request[UNTYPED] = True
+    response = web.StreamResponse()
+    await response.prepare(call.request)
+    await while_there(call, _send(call, response, selector, options, tty=tty))
+    with suppress(ConnectionResetError):
+        await response.write_eof()
+    return response
+
+
+async def _send(
+    call: Call, response: web.StreamResponse, selector: LineSelector, options: LineOptions, *, tty: bool
+) -> None:
+    timestamps, details = call.lenient("timestamps"), call.lenient("details")
+    async with aclosing(call.cluster.lines(selector, options)) as lines:  # type: ignore[type-var]
+        async for published in lines:
+            text = _text(published, timestamps=timestamps, details=details)
+            await response.write(text if tty else frame(published.line.stream, text))
+
+
+def _text(published: PublishedLine, *, timestamps: bool, details: bool) -> bytes:
+    line = published.line
+    before = f"{rfc3339_fixed(line.at)} " if timestamps else ""
+    if details:
+        before += (
+            f"com.docker.swarm.node.id={published.node_id},com.docker.swarm.service.id={published.service_id},"
+            f"com.docker.swarm.task.id={published.task_id} "
+        )
+    return before.encode() + line.data
+
+
+def _options(call: Call) -> LineOptions:
+    stdout, stderr = call.lenient("stdout"), call.lenient("stderr")
+    if not stdout and not stderr:
+        raise ApiError(500, "Bad parameters: you must choose at least one stream")
+    return LineOptions(
+        follow=call.lenient("follow"),
+        tail=_tail(call.param("tail")),
+        since=_since(call.param("since")),
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+def _tail(text: str) -> int | None:
+    if text in ("", "all"):
+        return None
+    if not _COUNT.fullmatch(text):
+        raise ApiError(500, 'tail value must be a positive integer or "all"')
+    if int(text) < 0:
+        raise ApiError(500, "negative tail values not supported")
+    return int(text)
+
+
+def _since(text: str) -> Instant:
+    if not text:
+        return Instant(0)
+    try:
+        return parse_timestamp(text)
+    except ValueError as error:
+        raise ApiError(500, f"could not parse since timestamp: {error}") from None

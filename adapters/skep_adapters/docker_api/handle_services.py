@@ -1,0 +1,92 @@
+"""What is asked of services, their lines excepted."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+from skep.core.lookup import find_service
+from skep.core.state import ClusterState
+from skep.model.service import Service, ServiceSpec
+
+from skep_adapters.docker_api import filters as known
+from skep_adapters.docker_api.answers import chosen, empty_answer, json_answer, list_answer
+from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.errors import ApiError
+from skep_adapters.docker_api.filters import Filters
+from skep_adapters.docker_api.render_service import ServiceTally, render_service, tally
+
+_Row = tuple[Service, ServiceTally | None]
+
+
+async def list_services(call: Call) -> web.StreamResponse:
+    """Answer the services that the filters want, by id; by name if they are wanted by name."""
+    filters = call.filters(status=400)
+    counted = call.truth("status")
+
+    def ask(state: ClusterState) -> list[_Row]:
+        filters.check(known.SERVICE)
+        return [(service, tally(state, service) if counted else None) for service in state.services.values()]
+
+    rows = await chosen(await call.read(ask), lambda row: _fits(filters, row[0]), _order(filters))
+    return await list_answer(call.request, rows, lambda row: render_service(row[0], counted=row[1]))
+
+
+async def create(call: Call) -> web.StreamResponse:
+    """Begin a service; credentials for its registry are not kept, since skep pulls no images."""
+    spec = await call.body(ServiceSpec)
+    return json_answer({"ID": await call.cluster.services.create(spec, actor=call.actor)}, status=201)
+
+
+async def inspect(call: Call) -> web.StreamResponse:
+    """Answer one service, with Swarm's defaults where it says nothing if asked."""
+    defaults = call.truth("insertDefaults")
+    service = await call.read(lambda state: find_service(state, call.ref))
+    return json_answer(render_service(service, defaults=defaults))
+
+
+async def update(call: Call) -> web.StreamResponse:
+    """Give a service a new spec, or with `rollback=previous` the one that it had before."""
+    spec = await call.body(ServiceSpec)
+    version = call.version("service")
+    service = await call.read(lambda state: find_service(state, call.ref))
+    if call.param("registryAuthFrom") not in ("", "spec", "previous-spec"):
+        raise ApiError(500, "unsupported registryAuthFrom value")
+    match call.param("rollback"):
+        case "previous":
+            await call.cluster.services.rollback(service.id, version, actor=call.actor)
+        case "" | "none":
+            await call.cluster.services.update(service.id, version, spec, actor=call.actor)
+        case other:
+            raise ApiError(500, f"unrecognized rollback option {other}")
+    return json_answer({"Warnings": None})
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    """End a service; its tasks stop afterwards."""
+    service = await call.read(lambda state: find_service(state, call.ref))
+    await call.cluster.services.remove(service.id, actor=call.actor)
+    return empty_answer()
+
+
+def _fits(filters: Filters, service: Service) -> bool:
+    return (
+        filters.prefix("id", service.id)
+        and filters.prefix("name", service.spec.name)
+        and filters.labels("label", service.spec.labels)
+        and filters.exact("mode", _mode(service.spec))
+        and filters.exact("runtime", service.spec.template.runtime or "container")
+    )
+
+
+def _mode(spec: ServiceSpec) -> str:
+    mode = spec.mode
+    if mode is None or mode.replicated is not None:
+        return "replicated"
+    if mode.global_ is not None:
+        return "global"
+    return "replicated-job" if mode.replicated_job is not None else "global-job"
+
+
+def _order(filters: Filters) -> Callable[[_Row], str]:
+    if "name" in filters:
+        return lambda row: row[0].spec.name
+    return lambda row: row[0].id

@@ -1,0 +1,139 @@
+"""Services as the API shows them, and what `insertDefaults` puts where nothing was said."""
+
+from typing import Any
+
+from msgspec import Struct, structs
+from skep.core.state import ClusterState
+from skep.model.container import DnsConfig
+from skep.model.service import (
+    Limits,
+    Placement,
+    Reservations,
+    ResourceRequirements,
+    RestartPolicy,
+    Service,
+    ServiceSpec,
+    TaskSpec,
+    UpdateConfig,
+    UpdateStatus,
+)
+from skep.model.states import TaskState
+
+from skep_adapters.docker_api.render import render
+from skep_adapters.docker_api.times import rfc3339
+
+_SECOND = 1_000_000_000
+_GRACE_PERIOD = 10 * _SECOND
+_RESTART_DELAY = 5 * _SECOND
+_MONITOR = 5 * _SECOND
+_RESTART = RestartPolicy(condition="any", delay=_RESTART_DELAY, max_attempts=0)
+_UPDATE = UpdateConfig(
+    parallelism=1, failure_action="pause", monitor=_MONITOR, max_failure_ratio=0.0, order="stop-first"
+)
+
+
+class ServiceTally(Struct, frozen=True):
+    """How many tasks of a service run, should run, and completed in this iteration of a job."""
+
+    running: int
+    desired: int
+    completed: int = 0
+
+
+def tally(state: ClusterState, service: Service) -> ServiceTally:
+    """Count the tasks of a service (FACTS, chapters 6 and 7); without walking through them, unless it is a job."""
+    of = state.service_tasks.get(service.id)
+    running = of.running if of else 0
+    replicas = service.spec.replicas
+    mode = service.spec.mode
+    if replicas is not None or mode is None:
+        return ServiceTally(running, 1 if replicas is None else replicas)
+    if mode.global_ is not None:
+        return ServiceTally(running, len(of.wanted) if of else 0)
+    of_this_run = [t for t in state.tasks_of(service.id) if t.origin.spec_version == service.spec_version]
+    completed = sum(t.state is TaskState.COMPLETE for t in of_this_run)
+    if mode.replicated_job is not None:
+        concurrent = mode.replicated_job.max_concurrent
+        return ServiceTally(running, 1 if concurrent is None else concurrent, completed)
+    return ServiceTally(running, len(of_this_run) - completed, completed)
+
+
+def render_service(service: Service, *, counted: ServiceTally | None = None, defaults: bool = False) -> dict[str, Any]:
+    """Return a service; with its tally where the request asks for it."""
+    document: dict[str, Any] = {
+        "ID": service.id,
+        "Version": {"Index": service.version},
+        "CreatedAt": rfc3339(service.created_at),
+        "UpdatedAt": rfc3339(service.updated_at),
+        "Spec": render(with_defaults(service.spec) if defaults else service.spec),
+    }
+    if service.previous_spec is not None:
+        document["PreviousSpec"] = render(service.previous_spec)
+    document["Endpoint"] = _endpoint(service)
+    if service.update_status is not None:
+        document["UpdateStatus"] = _update_status(service.update_status)
+    if counted is not None:
+        document["ServiceStatus"] = {
+            "RunningTasks": counted.running,
+            "DesiredTasks": counted.desired,
+            "CompletedTasks": counted.completed,
+        }
+    return document
+
+
+def with_defaults(spec: ServiceSpec) -> ServiceSpec:
+    """Return `spec` with Swarm's defaults where it says nothing."""
+    return structs.replace(
+        spec,
+        task_template=_task_defaults(spec.template),
+        update_config=_update_defaults(spec.update_config),
+        rollback_config=_update_defaults(spec.rollback_config),
+    )
+
+
+def _task_defaults(task: TaskSpec) -> TaskSpec:
+    container = task.container_spec
+    if container is not None:
+        container = structs.replace(
+            container,
+            stop_grace_period=_GRACE_PERIOD if container.stop_grace_period is None else container.stop_grace_period,
+            dns_config=container.dns_config or DnsConfig(),
+        )
+    resources = task.resources or ResourceRequirements()
+    restart = task.restart_policy or _RESTART
+    return structs.replace(
+        task,
+        container_spec=container,
+        resources=structs.replace(
+            resources, limits=resources.limits or Limits(), reservations=resources.reservations or Reservations()
+        ),
+        restart_policy=structs.replace(restart, delay=_RESTART_DELAY if restart.delay is None else restart.delay),
+        placement=task.placement or Placement(),
+    )
+
+
+def _update_defaults(config: UpdateConfig | None) -> UpdateConfig:
+    return structs.replace(config, monitor=config.monitor or _MONITOR) if config is not None else _UPDATE
+
+
+def _endpoint(service: Service) -> dict[str, Any]:
+    """Return what was allocated; what was asked for is repeated only where something was (recorded)."""
+    given = service.endpoint
+    if given is None or not (given.ports or given.virtual_ips):
+        return {"Spec": {}}
+    document: dict[str, Any] = {"Spec": render(service.spec.endpoint_spec) or {}}
+    if given.ports:
+        document["Ports"] = render(given.ports)
+    if given.virtual_ips:
+        document["VirtualIPs"] = [{"NetworkID": ip.network_id, "Addr": ip.addr} for ip in given.virtual_ips]
+    return document
+
+
+def _update_status(status: UpdateStatus) -> dict[str, Any]:
+    document: dict[str, Any] = {"State": status.state.value}
+    if status.started_at:
+        document["StartedAt"] = rfc3339(status.started_at)
+    if status.completed_at:
+        document["CompletedAt"] = rfc3339(status.completed_at)
+    document["Message"] = status.message
+    return document

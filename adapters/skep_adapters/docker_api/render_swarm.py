@@ -1,0 +1,61 @@
+"""The swarm as the API shows it: `GET /swarm`, and its part of `GET /info`."""
+
+from typing import Any
+
+from skep.core.state import ClusterState
+from skep.model.ids import NodeId
+from skep.model.swarm import Cluster
+
+from skep_adapters.docker_api.render import render
+from skep_adapters.docker_api.times import rfc3339
+
+#: `Swarm` of /info where there is none (recorded in scenario 01).
+INACTIVE: dict[str, Any] = {
+    "NodeID": "",
+    "NodeAddr": "",
+    "LocalNodeState": "inactive",
+    "ControlAvailable": False,
+    "Error": "",
+    "RemoteManagers": None,
+}
+
+
+def render_swarm(cluster: Cluster, *, tokens: tuple[str, str] | None = None) -> dict[str, Any]:
+    """Return the swarm; `tokens` are its join tokens in plain, for workers and for managers."""
+    document: dict[str, Any] = {
+        "ID": cluster.id,
+        "Version": {"Index": cluster.version},
+        "CreatedAt": rfc3339(cluster.created_at),
+        "UpdatedAt": rfc3339(cluster.updated_at),
+        "Spec": render(cluster.spec),
+        "TLSInfo": {
+            "TrustRoot": cluster.root.certificate,
+            "CertIssuerSubject": cluster.root.issuer_subject,
+            "CertIssuerPublicKey": cluster.root.issuer_public_key,
+        },
+        "RootRotationInProgress": False,
+        "DefaultAddrPool": list(cluster.default_addr_pool) or None,
+        "SubnetSize": cluster.subnet_size,
+        "DataPathPort": cluster.data_path_port,
+    }
+    if tokens is not None:
+        document["JoinTokens"] = {"Worker": tokens[0], "Manager": tokens[1]}
+    return document
+
+
+def render_active(state: ClusterState, node_id: NodeId, addr: str) -> dict[str, Any]:
+    """Return `Swarm` of /info on the manager `node_id`, whose address is `addr`."""
+    managers = [node for node in state.nodes.values() if node.manager is not None]
+    document: dict[str, Any] = {
+        "NodeID": node_id,
+        "NodeAddr": addr,
+        "LocalNodeState": "active",
+        "ControlAvailable": True,
+        "Error": "",
+        "RemoteManagers": [{"NodeID": n.id, "Addr": n.manager.addr} for n in managers if n.manager is not None],
+        "Nodes": len(state.nodes),
+        "Managers": len(managers),
+    }
+    if state.cluster is not None:
+        document["Cluster"] = render_swarm(state.cluster)
+    return document

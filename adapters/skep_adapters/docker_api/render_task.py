@@ -1,0 +1,57 @@
+"""Tasks as the API shows them."""
+
+from typing import Any
+
+from skep.model.service import TaskTemplate
+from skep.model.states import MESSAGES
+from skep.model.task import Task, TaskStatus
+
+from skep_adapters.docker_api.render import render
+from skep_adapters.docker_api.times import rfc3339
+
+
+def render_template(template: TaskTemplate) -> dict[str, Any]:
+    """Return the spec that a task shows: the service's template without its runtime (recorded)."""
+    document: dict[str, Any] = render(template.spec)
+    del document["Runtime"]
+    if template.networks:
+        document["Networks"] = render(template.networks)
+    return document
+
+
+def render_task(task: Task, spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a task; `spec` is its rendered template, which its service's other tasks share."""
+    document: dict[str, Any] = {
+        "ID": task.id,
+        "Version": {"Index": task.version},
+        "CreatedAt": rfc3339(task.origin.created_at),
+        "UpdatedAt": rfc3339(task.updated_at),
+        "Labels": {},
+        "Spec": spec,
+        "ServiceID": task.service_id,
+    }
+    if task.slot:
+        document["Slot"] = task.slot
+    if task.node_id:
+        document["NodeID"] = task.node_id
+    document["Status"] = _status(task.status)
+    document["DesiredState"] = task.desired.word
+    return document
+
+
+def _status(status: TaskStatus) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "Timestamp": rfc3339(status.at),
+        "State": status.state.word,
+        "Message": status.message or MESSAGES.get(status.state, ""),
+    }
+    if status.err:
+        document["Err"] = status.err
+    if status.container is not None:
+        document["ContainerStatus"] = {
+            "ContainerID": status.container.container_id,
+            "PID": status.container.pid,
+            "ExitCode": status.container.exit_code,
+        }
+    document["PortStatus"] = {"Ports": render(status.ports)} if status.ports else {}
+    return document

@@ -1,0 +1,102 @@
+"""Which request goes where. There is no 405: a method that a path does not have is a page that is not found.
+
+The table is looked through in order; paths come without their version.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from aiohttp import web
+
+from skep_adapters.docker_api import (
+    handle_configs,
+    handle_logs,
+    handle_nodes,
+    handle_secrets,
+    handle_services,
+    handle_swarm,
+    handle_system,
+    handle_tasks,
+)
+from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.errors import not_implemented
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+class Route(NamedTuple):
+    """A handler, and which requests it answers."""
+
+    methods: tuple[str, ...]
+    path: re.Pattern[str]
+    handler: Handler
+
+
+def find(method: str, path: str) -> tuple[Handler, dict[str, str]] | None:
+    """Return who answers a request, and what its path names; None if nobody does."""
+    for route in _ROUTES:
+        if method in route.methods and (found := route.path.fullmatch(path)):
+            return route.handler, found.groupdict()
+    return None
+
+
+def _route(methods: str, path: str, handler: Handler) -> Route:
+    pattern = re.escape(path).replace(r"\{ref\}", "(?P<ref>[^/]+)")
+    return Route(tuple(methods.split()), re.compile(pattern), handler)
+
+
+def _missing(methods: str, pattern: str, what: str) -> Route:
+    async def refuse(_: Call) -> web.StreamResponse:
+        raise not_implemented(what)
+
+    return Route(tuple(methods.split()), re.compile(pattern), refuse)
+
+
+_ROUTES = (
+    _route("GET HEAD", "/_ping", handle_system.ping),
+    _route("GET", "/version", handle_system.version),
+    _route("GET", "/info", handle_system.info),
+    _route("GET", "/events", handle_system.events),
+    _route("POST", "/swarm/init", handle_swarm.init),
+    _route("POST", "/swarm/join", handle_swarm.join),
+    _route("POST", "/swarm/leave", handle_swarm.leave),
+    _route("GET", "/swarm", handle_swarm.inspect),
+    _route("GET", "/swarm/unlockkey", handle_swarm.unlock_key),
+    _route("POST", "/swarm/update", handle_swarm.update),
+    _route("POST", "/swarm/unlock", handle_swarm.unlock),
+    _route("GET", "/services", handle_services.list_services),
+    _route("POST", "/services/create", handle_services.create),
+    _route("GET", "/services/{ref}", handle_services.inspect),
+    _route("POST", "/services/{ref}/update", handle_services.update),
+    _route("DELETE", "/services/{ref}", handle_services.remove),
+    _route("GET", "/services/{ref}/logs", handle_logs.service_lines),
+    _route("GET", "/nodes", handle_nodes.list_nodes),
+    _route("GET", "/nodes/{ref}", handle_nodes.inspect),
+    _route("POST", "/nodes/{ref}/update", handle_nodes.update),
+    _route("DELETE", "/nodes/{ref}", handle_nodes.remove),
+    _route("GET", "/tasks", handle_tasks.list_tasks),
+    _route("GET", "/tasks/{ref}", handle_tasks.inspect),
+    _route("GET", "/tasks/{ref}/logs", handle_logs.task_lines),
+    _route("GET", "/secrets", handle_secrets.list_secrets),
+    _route("POST", "/secrets/create", handle_secrets.create),
+    _route("GET", "/secrets/{ref}", handle_secrets.inspect),
+    _route("POST", "/secrets/{ref}/update", handle_secrets.update),
+    _route("DELETE", "/secrets/{ref}", handle_secrets.remove),
+    _route("GET", "/configs", handle_configs.list_configs),
+    _route("POST", "/configs/create", handle_configs.create),
+    _route("GET", "/configs/{ref}", handle_configs.inspect),
+    _route("POST", "/configs/{ref}/update", handle_configs.update),
+    _route("DELETE", "/configs/{ref}", handle_configs.remove),
+    # what Docker has and skep has not
+    _missing("GET HEAD POST PUT DELETE", "/containers/.+", "containers: it runs tasks of services only"),
+    _missing("GET POST", "/exec/.+", "running commands in containers"),
+    _missing("GET POST DELETE", "/images/.+", "images: it pulls and keeps none"),
+    _missing("POST", "/(build|build/.+|commit|auth)", "building images, and registries"),
+    _missing("GET", "/distribution/.+/json", "looking up images in registries"),
+    _missing("GET POST PUT DELETE", "/volumes(/.+)?", "volumes"),
+    _missing("GET POST DELETE", "/networks(/.+)?", "networks"),
+    _missing("GET POST DELETE", "/plugins(/.+)?", "plugins"),
+    _missing("POST", "/(session|grpc)", "build sessions"),
+    _missing("GET", "/system/df", "disk usage: it keeps no images, containers or volumes"),
+)

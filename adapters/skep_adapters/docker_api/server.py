@@ -1,0 +1,142 @@
+"""The server: sockets, versions, headers, errors, limits. What is asked is answered by the handlers of `routes`."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+from skep.version import VERSION
+
+from skep_adapters.docker_api import routes
+from skep_adapters.docker_api.answers import error_answer
+from skep_adapters.docker_api.backend import Backend
+from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.errors import PAGE_NOT_FOUND, as_api_error
+from skep_adapters.docker_api.http_request import HEADERS, new_request
+from skep_adapters.docker_api.render_system import API_MIN
+from skep_adapters.docker_api.unix_socket import claimed
+
+#: A request's line holds filters, a field of its head registry credentials.
+LINE_BYTES_MAX = 64 * 1024
+FIELDS_MAX = 100
+
+#: A connection on which nothing is asked is closed after so long.
+IDLE_TIMEOUT_S = 75.0
+
+#: How long requests that are being answered may go on when the server closes; streams end at once.
+CLOSE_TIMEOUT_S = 5.0
+
+_VERSIONED = re.compile(r"/v([0-9]{1,4}(?:\.[0-9]{1,4})*)(/.*)")
+_LOG = structlog.get_logger("skep.docker_api")
+
+
+class DockerApi:
+    """The Docker Engine API over a cluster, for the docker CLI and Docker's SDKs.
+
+    `api_max` is the newest version that is spoken; `hostname` is what `info` calls this engine.
+    """
+
+    def __init__(self, cluster: Backend, *, api_max: str = "1.44", hostname: str = "") -> None:
+        self._cluster = cluster
+        self._api_max = api_max
+        self._hostname = hostname
+
+    @asynccontextmanager
+    async def serve_unix(self, path: str | Path, *, mode: int = 0o660) -> AsyncIterator[None]:
+        """Serve on a unix socket at `path` for as long as the context lasts.
+
+        Raises:
+            SocketInUse: a server answers there already, or something that is no socket lies there.
+        """
+        closing = asyncio.Event()
+        runner = web.ServerRunner(self._server(closing), shutdown_timeout=CLOSE_TIMEOUT_S)
+        with claimed(Path(path), mode=mode) as listener:
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener).start()
+                yield
+            finally:
+                closing.set()
+                await runner.cleanup()
+
+    def _server(self, closing: asyncio.Event) -> web.Server:
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._answer(request, closing)
+
+        return web.Server(
+            answer,
+            request_factory=new_request,
+            access_log=None,
+            logger=logging.getLogger("skep.docker_api"),
+            auto_decompress=False,
+            keepalive_timeout=IDLE_TIMEOUT_S,
+            tcp_keepalive=False,
+            max_line_size=LINE_BYTES_MAX,
+            max_field_size=LINE_BYTES_MAX,
+            max_headers=FIELDS_MAX,
+        )
+
+    async def _answer(self, request: web.BaseRequest, closing: asyncio.Event) -> web.StreamResponse:
+        """Answer a request; whatever goes wrong is answered too, unless an answer has begun."""
+        headers = request[HEADERS] = {"Server": f"skep/{VERSION} (linux)"}
+        version, path = _split(request.path)
+        found = routes.find(request.method, path)
+        if found is None:
+            return error_answer(PAGE_NOT_FOUND, 404)
+        handler, args = found
+        headers |= {"Api-Version": self._api_max, "Ostype": "linux"}
+        if (refusal := self._refusal(version)) is not None:
+            return refusal
+        headers["Docker-Experimental"] = "false"
+        call = Call(
+            request,
+            self._cluster,
+            args,
+            api_max=self._api_max,
+            hostname=self._hostname or self._cluster.hostname,
+            closing=closing,
+        )
+        try:
+            return await handler(call)
+        except Exception as error:
+            if request.writer.output_size:
+                raise  # half an answer is out: the connection ends, and the client sees that
+            return _told(error, request)
+
+    def _refusal(self, version: str) -> web.Response | None:
+        """Return why a version of the API is not spoken; None if it is."""
+        if not version:
+            return None
+        asked = _numbers(version)
+        if asked > _numbers(self._api_max):
+            return error_answer(
+                f"client version {version} is too new. Maximum supported API version is {self._api_max}", 400
+            )
+        if asked < _numbers(API_MIN):
+            # clients that old expect plain text (recorded)
+            why = f"client version {version} is too old. Minimum supported API version is {API_MIN}, "
+            return web.Response(text=why + "please upgrade your client to a newer version\n", status=400)
+        return None
+
+
+def _told(error: Exception, request: web.BaseRequest) -> web.Response:
+    """Return the answer to a request that failed; what nobody expected is logged with its story."""
+    known = as_api_error(error)
+    if known is None:
+        _LOG.error("request failed", method=request.method, path=request.path, exc_info=error)
+        return error_answer(f"skep failed to answer: {type(error).__name__}: {error}", 500)
+    return error_answer(str(known), known.status)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Return the version that a path begins with, empty if none, and the rest."""
+    found = _VERSIONED.fullmatch(path)
+    return (found[1], found[2]) if found else ("", path)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part)
