@@ -1,1 +1,1 @@
-""""""
+"""Lines of several tasks and nodes as one stream."""
