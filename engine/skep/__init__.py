@@ -15,7 +15,9 @@ from skep.runtime.errors import (
     TimedOut,
     Unavailable,
 )
-from skep.version import VERSION as __version__
+from skep.version import VERSION
+
+__version__ = VERSION
 
 __all__ = [
     "AlreadyInSwarm",

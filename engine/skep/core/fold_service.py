@@ -73,11 +73,11 @@ def service_allocated(state: ClusterState, event: ServiceAllocated) -> None:
     service = state.services[event.service_id]
     free_ports(state, service)
     for port in event.endpoint.ports:
-        if port.publish_mode == "ingress":
-            if port.published_port >= state.next_port and _is_dynamic(port.published_port, port.target_port, service):
-                state.next_port = port.published_port + 1
-                if state.next_port > LAST_DYNAMIC_PORT:
-                    state.next_port = FIRST_DYNAMIC_PORT
+        chosen = port.publish_mode == "ingress" and _is_dynamic(port.published_port, port.target_port, service)
+        if chosen and port.published_port >= state.next_port:
+            state.next_port = port.published_port + 1
+            if state.next_port > LAST_DYNAMIC_PORT:
+                state.next_port = FIRST_DYNAMIC_PORT
     allocated = replace(service, endpoint=event.endpoint, version=state.position, updated_at=state.time)
     state.services[event.service_id] = allocated
     hold_ports(state, allocated)

@@ -184,42 +184,42 @@ def _discard_user(index: dict[K, dict[ServiceId, None]], key: K, service_id: Ser
 
 
 def _enter(state: ClusterState, of: ServiceTasks, task: Task) -> None:
-    origin, status, desired = task.origin, task.status.state, task.desired
-    task_id, service_id, touched = origin.id, origin.service_id, state.touched.keys
+    origin, status = task.origin, task.status.state
     if status is RUNNING:
         of.running += 1
-        touched[Topic.RUNNING, service_id] = None
-    if desired <= RUNNING:
-        of.wanted[task_id] = None
-        of.wanted_by_spec.setdefault(origin.spec_version, {})[task_id] = None
+        state.touched.keys[Topic.RUNNING, origin.service_id] = None
+    if task.desired <= RUNNING:
+        of.wanted[origin.id] = None
+        of.wanted_by_spec.setdefault(origin.spec_version, {})[origin.id] = None
         if origin.slot:
-            of.wanted_by_slot.setdefault(origin.slot, {})[task_id] = None
+            of.wanted_by_slot.setdefault(origin.slot, {})[origin.id] = None
         if status > RUNNING:
-            of.ended[task_id] = None
-            touched[Topic.ENDED, service_id] = None
-            return
-        if status is TaskState.NEW:
-            of.unallocated[task_id] = None
-            touched[Topic.NEW, service_id] = None
-        elif status is TaskState.PENDING:
-            of.pending[task_id] = None
-            state.pending[service_id] = None
-            touched[Topic.PENDING, ""] = None
-        if desired is TaskState.READY:
-            _wait(state, of, task)
-        if task.node_id:
-            state.node_tasks[task.node_id].count(task, 1)
-    elif status > RUNNING:
-        touched[Topic.STOPPED, service_id] = None
-        if desired is TaskState.REMOVE or not task.node_id:
-            _reapable(state, of, task)
-    elif not task.node_id:
-        _reapable(state, of, task)
+            of.ended[origin.id] = None
+            state.touched.keys[Topic.ENDED, origin.service_id] = None
+        else:
+            _enter_alive(state, of, task)
+        return
+    if status > RUNNING:
+        state.touched.keys[Topic.STOPPED, origin.service_id] = None
+    if not task.node_id or (status > RUNNING and task.desired is TaskState.REMOVE):
+        of.reapable[origin.id] = None
+        state.touched.keys[Topic.REAPABLE, origin.service_id] = None
 
 
-def _reapable(state: ClusterState, of: ServiceTasks, task: Task) -> None:
-    of.reapable[task.origin.id] = None
-    state.touched.keys[Topic.REAPABLE, task.service_id] = None
+def _enter_alive(state: ClusterState, of: ServiceTasks, task: Task) -> None:
+    """Enter a task that is wanted and has not ended."""
+    task_id, service_id, status = task.origin.id, task.origin.service_id, task.status.state
+    if status is TaskState.NEW:
+        of.unallocated[task_id] = None
+        state.touched.keys[Topic.NEW, service_id] = None
+    elif status is TaskState.PENDING:
+        of.pending[task_id] = None
+        state.pending[service_id] = None
+        state.touched.keys[Topic.PENDING, ""] = None
+    if task.desired is TaskState.READY:
+        _wait(state, of, task)
+    if task.node_id:
+        state.node_tasks[task.node_id].count(task, 1)
 
 
 def _leave(state: ClusterState, of: ServiceTasks, task: Task) -> None:

@@ -35,14 +35,14 @@ class Driver(Part, frozen=True):
     """A driver by name, with its options (volumes, logs, secrets)."""
 
     name: str = ""
-    options: dict[str, str] = {}
+    options: dict[str, str] = field(default_factory=dict)
 
 
 class VolumeOptions(Part, frozen=True):
     """Options of a volume mount."""
 
     no_copy: bool = False
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = field(default_factory=dict)
     subpath: str = ""
     driver_config: Driver | None = None
 
@@ -157,7 +157,7 @@ class ContainerSpec(Part, frozen=True):
     """What a task of the container runtime runs."""
 
     image: str = ""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     hostname: str = ""
@@ -179,7 +179,7 @@ class ContainerSpec(Part, frozen=True):
     secrets: tuple[SecretReference, ...] = ()
     configs: tuple[ConfigReference, ...] = ()
     isolation: str = ""
-    sysctls: dict[str, str] = {}
+    sysctls: dict[str, str] = field(default_factory=dict)
     capability_add: tuple[str, ...] = ()
     capability_drop: tuple[str, ...] = ()
     ulimits: tuple[Ulimit, ...] = ()

@@ -28,7 +28,7 @@ class EngineDescription(Part, frozen=True):
     """The engine of a node."""
 
     engine_version: str = ""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = field(default_factory=dict)
     plugins: tuple[EnginePlugin, ...] = ()
 
 

@@ -98,7 +98,7 @@ class NetworkAttachment(Part, frozen=True):
 
     target: str = ""
     aliases: tuple[str, ...] = ()
-    driver_opts: dict[str, str] = {}
+    driver_opts: dict[str, str] = field(default_factory=dict)
 
 
 class TaskSpec(Part, frozen=True):

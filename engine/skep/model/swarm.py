@@ -34,7 +34,7 @@ class ExternalCa(Part, frozen=True):
 
     protocol: str = ""
     url: str = field(default="", name="URL")
-    options: dict[str, str] = {}
+    options: dict[str, str] = field(default_factory=dict)
     ca_cert: str = field(default="", name="CACert")
 
 

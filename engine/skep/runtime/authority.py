@@ -1,7 +1,7 @@
-"""The swarm's root certificate and its join tokens, in SwarmKit's forms (facts: a P-256 root named swarm-ca, 20 years)."""
+"""The swarm's root certificate and its join tokens, in SwarmKit's forms: a P-256 root named swarm-ca, for 20 years."""
 
 import base64
-import datetime
+import datetime as dt
 import hashlib
 import secrets
 
@@ -36,7 +36,7 @@ def new_root(now: Instant) -> Root:
     """Return a new self-signed root, valid from an hour before `now`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "swarm-ca")])
-    start = datetime.datetime.fromtimestamp(now // NANOSECONDS, datetime.UTC) - datetime.timedelta(hours=1)
+    start = dt.datetime.fromtimestamp(now // NANOSECONDS, dt.UTC) - dt.timedelta(hours=1)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -44,7 +44,7 @@ def new_root(now: Instant) -> Root:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=365 * ROOT_YEARS))
+        .not_valid_after(start + dt.timedelta(days=365 * ROOT_YEARS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(
             x509.KeyUsage(

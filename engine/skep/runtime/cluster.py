@@ -162,7 +162,7 @@ class Cluster:
             yield decode_record(recorded.body)
 
     def changes(self, *, since: Instant | None = None, until: Instant | None = None) -> AsyncIterator[Change]:
-        """Yield changes as Swarm's own events tell them: from `since` (default: now), to `until` (default: for ever)."""
+        """Yield changes as Swarm's own events tell them, from `since` (default: now) to `until` (default: for ever)."""
         return watching.changes(self.engine, since=since, until=until)
 
     async def converged(self, service: str | None = None, *, timeout_s: float = 60.0) -> None:

@@ -35,7 +35,8 @@ from skep.runtime.errors import EngineError
 from skep.runtime.liveness import Liveness
 from skep.runtime.sealing import unseal
 from skep.runtime.session import Assignments, Session
-from skep.runtime.writer import Durable, Writer
+from skep.runtime.turn import Durable
+from skep.runtime.writer import Writer
 
 #: Rows of one report command: with their statuses they stay well below a record's limit.
 REPORT_ROWS_MAX = 1000

@@ -31,7 +31,8 @@ from skep.runtime.agent import Agent
 from skep.runtime.dispatcher import Dispatcher
 from skep.runtime.keys import destroy_orphans
 from skep.runtime.recovery import recover
-from skep.runtime.writer import Durable, Writer
+from skep.runtime.turn import Durable
+from skep.runtime.writer import Writer
 
 #: A checkpoint is due after so many records; recovery folds at most about twice as many.
 CHECKPOINT_RECORDS = 20_000

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from skep.model.secret import Sealed
@@ -36,8 +37,8 @@ async def unseal(keyring: Keyring, sealed: Sealed) -> bytes:
     nonce, ciphertext = sealed.ciphertext[:_NONCE_BYTES], sealed.ciphertext[_NONCE_BYTES:]
     try:
         return AESGCM(key).decrypt(nonce, ciphertext, sealed.key_id.encode())
-    except Exception as error:
-        raise KeyringError(f"what is sealed under {sealed.key_id} cannot be opened: {type(error).__name__}") from None
+    except InvalidTag:
+        raise KeyringError(f"what is sealed under {sealed.key_id} does not fit its key") from None
 
 
 async def mac_under(keyring: Keyring, sealed: Sealed, content: bytes) -> bytes:

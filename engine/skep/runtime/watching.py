@@ -14,7 +14,7 @@ from skep.model.ids import NANOSECONDS, START, Instant
 from skep.model.service import Service
 from skep.model.states import UpdateState
 from skep.runtime.engine import Engine
-from skep.runtime.writer import Durable
+from skep.runtime.turn import Durable
 
 #: A watcher that lags so many changes behind is told so instead of filling the memory.
 LAG_MAX = 10_000

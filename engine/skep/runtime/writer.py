@@ -14,24 +14,20 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import anyio
-from msgspec import Struct
 
-from skep.core.changes import Change, describe
-from skep.core.codec import encode_command, encode_record
+from skep.core.codec import encode_command
 from skep.core.commands import Command
-from skep.core.events import Event
-from skep.core.indexes import Touched
 from skep.core.plan import every_key
-from skep.core.record import Actor, Record, Submitted
+from skep.core.record import Actor, Submitted
 from skep.core.rejected import Rejected
 from skep.core.state import ClusterState
-from skep.core.transaction import run_plan, submit
 from skep.model.ids import NANOSECONDS, Position
 from skep.ports.clock import Clock, Ids
 from skep.ports.event_log import (
     RECORD_BYTES_MAX,
     AppendUnknown,
     Claim,
+    Epoch,
     EventLog,
     Head,
     LogError,
@@ -39,35 +35,17 @@ from skep.ports.event_log import (
 )
 from skep.runtime.errors import EngineError, OutcomeUnknown, Unavailable
 from skep.runtime.reconciler import Wakes
+from skep.runtime.turn import Durable, Turn, Waiting, settle
 
 T = TypeVar("T")
 
 QUEUE_MAX = 4096  # beyond it a submitter waits: back-pressure instead of memory
-TURN_SUBMISSIONS_MAX = 1024  # the knee of benchmarks/submit.py lies below
-TURN_RECORDS_MAX = 1024
-TURN_BYTES_MAX = 1024 * 1024  # about 10 ms of encoding and folding
-
 #: A command and its events both stand in the record; payloads of secrets and configs stand there once.
 COMMAND_BYTES_MAX = RECORD_BYTES_MAX // 2 - 16 * 1024
 PAYLOAD_BYTES_MAX = RECORD_BYTES_MAX - 64 * 1024
 
 #: Seconds between attempts while the log cannot be written.
 RETRY_S = (0.2, 1.0, 5.0)
-
-
-class Durable(Struct, frozen=True):
-    """What became durable together."""
-
-    records: tuple[Record, ...]
-    changes: tuple[Change, ...]
-    touched: Touched
-
-
-class _Waiting(Struct):
-    submitted: Submitted
-    actor: Actor
-    seen: Position
-    answer: "asyncio.Future[Position]"
 
 
 class Recover(Protocol):
@@ -86,7 +64,7 @@ class Writer:
         self._recover = recover
         self._clock = clock
         self._ids = ids
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Waiting] = deque()
         self._room = asyncio.Event()
         self._work = asyncio.Event()
         self._settled: asyncio.Future[None] | None = None
@@ -98,6 +76,7 @@ class Writer:
         self.durable = Position(0)
         self.head = Head(Position(0), bytes(32))
         self.claim: Claim | None = None
+        self._epoch = Epoch(0)
         self.on_durable: list[Callable[[Durable], None]] = []
         self.on_recovered: list[Callable[[], None]] = []
 
@@ -127,7 +106,7 @@ class Writer:
         self._check_open()
         answer: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
         self._queue.append(
-            _Waiting(Submitted(commands, command_id), actor, self.durable if seen is None else seen, answer)
+            Waiting(Submitted(commands, command_id), actor, self.durable if seen is None else seen, answer)
         )
         self._work.set()
         return await answer
@@ -173,8 +152,8 @@ class Writer:
             self.wakes.ring(self._clock.now())
 
     async def _turn(self) -> None:
-        turn = _Turn(self)
-        while self._queue and turn.submissions < TURN_SUBMISSIONS_MAX and turn.has_room:
+        turn = Turn(self.state, self.wakes, clock=self._clock, ids=self._ids)
+        while self._queue and turn.has_room:
             turn.take(self._queue.popleft())
         self._room.set()
         self.wakes.ring(self._clock.now())
@@ -186,11 +165,11 @@ class Writer:
         # a turn without an append must not hold the loop against everybody else
         await anyio.lowlevel.checkpoint()
 
-    async def _append(self, turn: "_Turn") -> None:
+    async def _append(self, turn: Turn) -> None:
         self._settled = asyncio.get_running_loop().create_future()
         try:
             with anyio.CancelScope(shield=True):
-                head = await self._log.append(turn.bodies, expected=self.durable, epoch=turn.epoch)
+                head = await self._log.append(turn.bodies, expected=self.durable, epoch=self._epoch)
         except (LogFull, AppendUnknown) as error:
             await self._drop(turn, error)
             return
@@ -204,7 +183,7 @@ class Writer:
         for tell in self.on_durable:
             tell(durable)
 
-    async def _drop(self, turn: "_Turn", error: LogError) -> None:
+    async def _drop(self, turn: Turn, error: LogError) -> None:
         """Forget what was not written, replay, and take no commands for a while."""
         unknown = isinstance(error, AppendUnknown)
         turn.fail(
@@ -223,6 +202,7 @@ class Writer:
     async def _replay(self) -> None:
         self.claim, self.state = await self._recover()
         self.state.take_touched()
+        self._epoch = self.claim.epoch
         self.head, self.durable = self.claim.head, self.state.position
         self.wakes = Wakes()
         for plan, key in every_key(self.state):
@@ -241,7 +221,7 @@ class Writer:
 
     def _fail_queue(self, error: EngineError) -> None:
         while self._queue:
-            _settle(self._queue.popleft().answer, error)
+            settle(self._queue.popleft().answer, error)
         self._room.set()
 
     def _check_open(self) -> None:
@@ -256,96 +236,6 @@ class Writer:
 
 class _Dropped(Exception):
     """What was in memory did not become durable."""
-
-
-class _Turn:
-    """One turn's records and answers."""
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        claim = writer.claim
-        if claim is None:
-            raise RuntimeError("the writer was not started")
-        self.epoch = claim.epoch
-        self.bodies: list[bytes] = []
-        self.records: list[Record] = []
-        self.changes: list[Change] = []
-        self.touched = Touched()
-        self.submissions = 0
-        self._bytes = 0
-        self._answers: list[tuple[asyncio.Future[Position], Position | Exception]] = []
-
-    @property
-    def has_room(self) -> bool:
-        """Whether the turn may grow."""
-        return len(self.bodies) < TURN_RECORDS_MAX and self._bytes < TURN_BYTES_MAX
-
-    def take(self, waiting: _Waiting) -> None:
-        """Decide one submission."""
-        writer = self._writer
-        self.submissions += 1
-        state = writer.state
-        done = state.recent.get(waiting.submitted.id) if waiting.submitted.id else None
-        if done is not None:
-            self._answers.append((waiting.answer, done))
-            return
-        try:
-            record = submit(state, waiting.submitted, writer._clock.now(), waiting.actor, waiting.seen, self._watch)
-        except Rejected as error:
-            self._answers.append((waiting.answer, error))
-            return
-        if record is not None:
-            self._add(record)
-        self._answers.append((waiting.answer, state.position))
-
-    def plan(self, name: str, key: str) -> None:
-        """Make one plan."""
-        writer = self._writer
-        plan, record = run_plan(writer.state, name, key, writer._clock.now(), writer._ids, self._watch)
-        writer.wakes.wake_at(name, key, plan.wake_at)
-        if record is None:
-            return
-        self._add(record)
-        if plan.more:
-            writer.wakes.wake(name, key)
-
-    def answer(self) -> None:
-        """Give every answer: all that they rest on is durable."""
-        for future, result in self._answers:
-            _settle(future, result)
-
-    def fail(self, error: EngineError) -> None:
-        """Tell everybody of the turn that it failed, but for those who asked for nothing new."""
-        for future, _ in self._answers:
-            _settle(future, error)
-        self._answers.clear()
-
-    def _watch(self, state: ClusterState, event: Event) -> None:
-        self.changes += describe(state, state.position, state.time, event)
-
-    def _add(self, record: Record) -> None:
-        body = encode_record(record)
-        self.bodies.append(body)
-        self.records.append(record)
-        self._bytes += len(body)
-        touched = self._writer.state.take_touched()
-        self._writer.wakes.touch(touched)
-        for node_id, task_ids in touched.assignments.items():
-            known = self.touched.assignments.get(node_id)
-            if known is None:
-                self.touched.assignments[node_id] = task_ids
-            else:
-                known |= task_ids
-        self.touched.sessions |= touched.sessions
-
-
-def _settle(future: "asyncio.Future[Position]", result: Position | Exception) -> None:
-    if future.done():  # its caller was cancelled
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
 
 
 def _check_size(commands: tuple[Command, ...]) -> None:
