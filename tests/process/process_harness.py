@@ -1,8 +1,10 @@
 """What the tests of processes share: tasks, an executor on real processes, and where its lines go."""
 
+import asyncio
 import contextlib
 import itertools
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,9 +50,17 @@ class Lines:
 
     def __init__(self) -> None:
         self.batches: list[tuple[str, Sequence[Line]]] = []
+        self._more = asyncio.Condition()
 
     async def __call__(self, task_id: TaskId, lines: Sequence[Line]) -> None:
         self.batches.append((task_id, lines))
+        async with self._more:
+            self._more.notify_all()
+
+    async def first(self, task_id: str) -> Line:
+        async with self._more, asyncio.timeout(5):
+            await self._more.wait_for(lambda: self.of(task_id))
+        return self.of(task_id)[0]
 
     def of(self, task_id: str) -> list[Line]:
         return [line for owner, lines in self.batches if owner == task_id for line in lines]
@@ -94,6 +104,34 @@ async def running(state_dir: Path, **options: Any) -> AsyncIterator[Cluster]:
         yield Cluster(executor, lines)
     finally:
         await executor.aclose()
+
+
+async def until_gone(marker: str, within_s: float) -> float:
+    """Wait until no command line holds `marker`; return the seconds that it took.
+
+    Raises:
+        AssertionError: some process outlived `within_s`.
+    """
+    started = time.monotonic()
+    while left := with_marker(marker):
+        assert time.monotonic() - started < within_s, f"still running: {left}"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - started
+
+
+def with_marker(marker: str) -> list[int]:
+    """Return the processes that run with `marker` in their command line, whoever their parent is."""
+    found = []
+    for pid in kin.pids():
+        with contextlib.suppress(OSError):
+            if marker.encode() in Path(f"/proc/{pid}/cmdline").read_bytes() and exists(pid) and pid != os.getpid():
+                found.append(pid)
+    return found
+
+
+def new_marker() -> str:
+    """Return a number of seconds to sleep that nobody else sleeps."""
+    return f"1000.{os.getpid():07}{next(_numbers):05}1"
 
 
 def exists(pid: int) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import secrets as randomness
-import shutil
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from skep.ports.link import AssignedTask
 
 from skep_adapters.process import words
 from skep_adapters.process.launch import Launch
-from skep_adapters.process.private_files import PrivateFile, PrivateFiles
+from skep_adapters.process.private_files import PrivateFile, PrivateFiles, remove_tree
 from skep_adapters.process.recipe import Recipe
 from skep_adapters.process.run import Place, Run
 from skep_adapters.process.users import Account, UnknownUserError, find_account
@@ -144,7 +143,7 @@ class ProcessController:
         if self._run is not None:
             await self._run.ended.wait()
         self._private.remove(self.task_id)
-        shutil.rmtree(self._work_dir, ignore_errors=True)
+        remove_tree(self._work_dir)
         self._place.notes.remove(self.task_id)
         self._forget(self)
 

@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import structlog
 from skep.model.ids import ConfigId, SecretId
 from skep.model.node import NodeDescription
-from skep.ports.executor import LineSink
+from skep.ports.executor import LineSink, TaskFailed
 from skep.ports.link import AssignedConfig, AssignedSecret, AssignedTask
 
 from skep_adapters.process.catalog import Catalog, Image
@@ -20,7 +19,7 @@ from skep_adapters.process.controller import ProcessController
 from skep_adapters.process.host import describe_host
 from skep_adapters.process.leftovers import kill_leftovers
 from skep_adapters.process.notes import Note, Notes, boot_id
-from skep_adapters.process.private_files import PrivateFiles, private_files
+from skep_adapters.process.private_files import PrivateFiles, private_files, remove_tree
 from skep_adapters.process.recipe import Recipe, write_recipe
 from skep_adapters.process.run import Place
 from skep_adapters.process.supervision import Supervision
@@ -145,6 +144,9 @@ class ProcessExecutor:
 
     def _begin(self, driving: Coroutine[Any, Any, None]) -> None:
         assert self._tasks is not None  # noqa: S101  # as in `controller`
+        if self._closing.is_set():
+            driving.close()
+            raise TaskFailed("the executor was closed")
         self._tasks.create_task(driving)
 
     def _forget(self, gone: ProcessController) -> None:
@@ -173,7 +175,7 @@ class ProcessExecutor:
         """Remove what tasks leave in files, when none of them runs."""
         self._private.clear()
         self._notes.clear()
-        shutil.rmtree(self._work_dir, ignore_errors=True)
+        remove_tree(self._work_dir)
 
     def _write_recipe(self, task: AssignedTask) -> Recipe:
         recipe = write_recipe(task, self._catalog)

@@ -66,7 +66,7 @@ class Keeper:
         if self._errors >= 0 and self._released and self._status is not None:
             self._tell_outcome()
         self._tell("ended", signal.SIGKILL if self._status is None else self._status, left, self._why)
-        os._exit(0)
+        os._exit(1 if left else 0)
 
     def _fork(self) -> None:
         launch = read_launch(self._launch)

@@ -10,8 +10,10 @@ import ctypes
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from msgspec import Struct
 from skep.model.container import ContainerSpec, FileTarget
@@ -54,6 +56,29 @@ def in_memory(path: Path) -> bool:
     return ctypes.c_long.from_buffer(buffer).value in _IN_MEMORY
 
 
+def remove_tree(path: Path) -> None:
+    """Remove a directory and all in it, even where its task took the permissions away. Idempotent.
+
+    Raises:
+        OSError: something in it cannot be removed.
+    """
+
+    def allow(remove: Callable[[str], object], what: str, failure: tuple[Any, BaseException, Any]) -> None:
+        if isinstance(failure[1], FileNotFoundError):
+            return
+        if not isinstance(failure[1], PermissionError):
+            raise failure[1]
+        for each in (Path(what).parent, Path(what)):
+            if each.is_relative_to(path) and each.is_dir() and not each.is_symlink():
+                each.chmod(0o700)
+        if remove in (os.unlink, os.rmdir):
+            remove(what)
+        else:
+            shutil.rmtree(what)
+
+    shutil.rmtree(path, onerror=allow)
+
+
 def find_memory_dir() -> Path | None:
     """Return a directory on tmpfs that this user may write to, or None."""
     own = Path("/run") if os.geteuid() == 0 else Path("/run/user") / str(os.geteuid())
@@ -94,7 +119,7 @@ class PrivateFiles:
         key = hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:16]
         self._name = f"skep-{os.geteuid()}-{key}"
 
-    @property
+    @cached_property
     def _root(self) -> Path | None:
         memory = self._run_dir if self._run_dir is not None else find_memory_dir()
         return memory / self._name if memory is not None and in_memory(memory) else None
@@ -116,7 +141,7 @@ class PrivateFiles:
         _check_names(files)
         _own_directory(root)
         home = root / task_id
-        shutil.rmtree(home, ignore_errors=True)
+        remove_tree(home)
         home.mkdir(mode=0o700)
         folders = {}
         for kind in dict.fromkeys(file.kind for file in files):
@@ -132,12 +157,12 @@ class PrivateFiles:
     def remove(self, task_id: str) -> None:
         """Remove a task's files. Idempotent."""
         if (root := self._root) is not None:
-            shutil.rmtree(root / task_id, ignore_errors=True)
+            remove_tree(root / task_id)
 
     def clear(self) -> None:
         """Remove the files of all tasks, and the directory."""
         if (root := self._root) is not None:
-            shutil.rmtree(root, ignore_errors=True)
+            remove_tree(root)
 
 
 def _own_directory(root: Path) -> None:

@@ -41,7 +41,9 @@ def write_recipe(task: AssignedTask, catalog: Catalog) -> Recipe:
     Raises:
         TaskRejected: it asks for what a process cannot have, or there is nothing to run.
     """
-    spec = task.template.spec.container_spec or ContainerSpec()
+    spec = task.template.spec.container_spec
+    if spec is None:
+        raise TaskRejected("only tasks of the container runtime can be local processes")
     for mount in spec.mounts:
         kind = mount.type or "volume"
         raise TaskRejected(

@@ -52,11 +52,13 @@ class Supervisor:
 
     def _accept(self) -> bool:
         try:
-            packet, fds, _, _ = socket.recv_fds(self._agent, 16, REQUEST_FDS, socket.MSG_CMSG_CLOEXEC)
+            packet, fds, _, _ = socket.recv_fds(self._agent, 16, REQUEST_FDS)
         except ConnectionResetError:
             return False
         if not packet:
             return False
+        for fd in fds:
+            os.set_inheritable(fd, False)  # Python's `recv_fds` drops the flag that would do it
         if len(fds) == REQUEST_FDS and (pid := self._fork(fds)):
             self._keepers.add(pid)
         for fd in fds:
