@@ -5,7 +5,7 @@
 3. A task is on a known node, or has ended; between ASSIGNED and RUNNING it has a node.
 4. Only such states are wanted as may be, and REMOVE is never observed.
 5. A port of the ingress has one holder, and a name one object.
-6. In a slot runs one task, unless it is being replaced by one of another template, or by its successor.
+6. In a slot one task is wanted running, unless an update is about to replace it, or does.
 7. Nothing is newer than the state, or older than its own creation.
 
 `check` costs a copy and a rebuild of all.
@@ -211,9 +211,9 @@ def _compare(state: ClusterState, name: str, live: Mapping[Any, Any], rebuilt: M
 
 
 def _check_slots(state: ClusterState, service_id: ServiceId) -> None:
-    service = state.services[service_id]
     index = state.service_tasks.get(service_id)
-    if index is None or (service.update_status is not None and service.update_status.state in _REPLACING):
+    status = state.services[service_id].update_status
+    if index is None or (status is not None and status.state in _REPLACING):
         return
     for slot, members in index.wanted_by_slot.items():
         running = [
@@ -222,12 +222,13 @@ def _check_slots(state: ClusterState, service_id: ServiceId) -> None:
             if task.desired is TaskState.RUNNING and not task.state.terminal
         ]
         for other, task in itertools.pairwise(running):
-            if not _replaces(other, task):
+            if status is not None or not _replaces(other, task):
                 what = f"slot {slot} of service {service_id} has two tasks, {other.id} and {task.id}"
                 raise _broken(state, what, service_id)
 
 
 def _replaces(one: Task, other: Task) -> bool:
+    """Whether an update that has not begun yet explains that there are two."""
     return (
         one.origin.spec_version != other.origin.spec_version
         or other.origin.replaces == one.id
