@@ -1,0 +1,101 @@
+"""`skep up`: the daemon. Storage, cluster and sockets, opened in that order and closed in the reverse one.
+
+| what happens | what follows |
+|---|---|
+| SIGTERM, SIGINT, SIGHUP | sockets close, tasks end, the state is saved, exit code 0 |
+| a second SIGINT | exit code 130 at once; the tasks' supervisors see it and end them |
+| the engine fails | everything ends as above; one sentence, exit code 1 |
+"""
+
+import gc
+import resource
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+import structlog
+from skep.ports.lines import LineStore
+from skep.runtime.cluster import Cluster
+from skep.version import VERSION
+
+from skep_adapters.cli import program_log
+from skep_adapters.cli.executors import executor_factory
+from skep_adapters.cli.greeting import greet
+from skep_adapters.cli.options import UpOptions
+from skep_adapters.cli.sd_notify import notify
+from skep_adapters.cli.stopping import stop_on_signals
+from skep_adapters.cli.vacancy import check_vacant
+from skep_adapters.docker_api import DockerApi
+from skep_adapters.sqlite.files import make_directory
+from skep_adapters.sqlite.lock import ProcessLock
+from skep_adapters.sqlite.storage import SqliteStorage
+
+#: A task of a local process takes a handful of files, and 1,024 is the usual soft limit. Tasks inherit it, so it is
+#: not the hard limit, which may be a billion: programs that close "all" files would take minutes.
+OPEN_FILES = 65_536
+
+_log = structlog.get_logger("skep.daemon")
+
+
+def run(options: UpOptions) -> int:
+    """Run the daemon; return its exit code. Raises environment errors as they come: `failures.told` knows them."""
+    program_log.set_up()
+    _raise_open_files()
+    anyio.run(_serve, options)
+    return 0
+
+
+async def _serve(options: UpOptions) -> None:
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as work:
+            await group.start(stop_on_signals, work)
+            async with _opened(options) as cluster:
+                # nothing that recovery made is garbage, and looking through it takes long
+                gc.collect()
+                gc.freeze()
+                greet(options, cluster)
+                notify("READY=1")
+                await anyio.sleep_forever()
+        group.cancel_scope.cancel()
+    _log.info("daemon.stopped")
+
+
+@asynccontextmanager
+async def _opened(options: UpOptions) -> AsyncIterator[Cluster]:
+    async with AsyncExitStack() as stack:
+        executor = executor_factory(options)
+        make_directory(options.directory)
+        lock = ProcessLock.acquire(options.directory / "lock")  # before there is a swarm, nobody else holds it
+        stack.callback(lock.release)
+        check_vacant(options.sockets)
+        storage = SqliteStorage(options.directory)
+        lines = storage.lines()
+        stack.push_async_callback(_close, lines)
+        cluster = await stack.enter_async_context(
+            Cluster.open(
+                storage=storage,
+                executor=executor,
+                lines=lines,
+                nodes=options.node_names,
+                advertise_addr=options.advertise_addr,
+                init=False,
+            )
+        )
+        api = DockerApi(cluster, api_max=options.api_max)
+        for path in options.sockets:
+            await stack.enter_async_context(api.serve_unix(path))
+        _log.info("daemon.ready", version=VERSION, sockets=[str(path) for path in options.sockets])
+        yield cluster
+
+
+async def _close(lines: LineStore) -> None:
+    """Close `lines` although we were told to end, which cancels whatever waits: an open file would keep the process."""
+    with anyio.CancelScope(shield=True):
+        await lines.aclose()
+
+
+def _raise_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,41 @@
+"""Which executor each node of this process has."""
+
+from pathlib import Path
+
+from skep.ports.executor import Executor
+from skep.runtime.engine import ExecutorFactory
+
+from skep_adapters.cli.options import UpOptions
+
+
+def executor_factory(options: UpOptions) -> ExecutorFactory:
+    """Return what makes the executor of a node, by its name.
+
+    Raises:
+        CatalogError: the catalogue cannot be used.
+    """
+    return _processes(options.directory / "nodes", options.catalog) if options.executor == "process" else _simulated()
+
+
+def _processes(directory: Path, catalogue: Path | None) -> ExecutorFactory:
+    from skep_adapters.process.catalog import Catalog  # noqa: PLC0415 - only this kind needs it
+    from skep_adapters.process.executor import ProcessExecutor  # noqa: PLC0415 - likewise
+
+    catalog = Catalog.load(catalogue) if catalogue is not None else None
+
+    def make(name: str, _number: int) -> Executor:
+        return ProcessExecutor(directory / name, catalog=catalog, hostname=name)
+
+    return make
+
+
+def _simulated() -> ExecutorFactory:
+    from skep.runtime.simulated import SimulatedExecutor, describe_node  # noqa: PLC0415 - only this kind needs it
+    from skep.runtime.sources import SystemClock  # noqa: PLC0415 - likewise
+
+    clock = SystemClock()
+
+    def make(name: str, _number: int) -> Executor:
+        return SimulatedExecutor(clock=clock, description=describe_node(name))
+
+    return make

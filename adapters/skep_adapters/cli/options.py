@@ -1,0 +1,135 @@
+"""What `skep up` is told: the options, and which of their values can be.
+
+Light on purpose: every `skep --help` imports it. A value that cannot be is an `OptionError` that names the option and
+the value, raised before anything is opened.
+"""
+
+import ipaddress
+import os
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+#: More would be a typing error: each is an agent of its own, and with processes a supervisor too.
+NODES_MAX = 10_000
+
+#: What Linux's `sun_path` holds, less the zero byte at its end.
+SOCKET_PATH_BYTES_MAX = 107
+
+#: What the Docker API adapter speaks; clients negotiate downwards from it.
+API_MIN, API_MAX = "1.24", "1.44"
+
+UNIX = "unix://"
+SOCKET_NAME = "skep.sock"
+
+_API_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
+
+
+class OptionError(Exception):
+    """An option has a value that cannot be; the message names both."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class UpOptions:
+    """How the daemon runs."""
+
+    data: Annotated[Path, Parameter(help="Directory of everything that is kept.")] = Path("data")
+
+    host: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name=["--host", "-H"],
+            negative=(),
+            consume_multiple=False,
+            show_default=False,
+            help="Where to listen, unix://PATH; may be given several times. [default: unix://DATA/skep.sock]",
+        ),
+    ] = ()
+
+    executor: Annotated[
+        Literal["process", "simulated"],
+        Parameter(help="What runs tasks: processes of this machine, or nothing at all."),
+    ] = "process"
+
+    nodes: Annotated[int, Parameter(help="How many nodes live in this process; the first is the manager.")] = 1
+
+    catalog: Annotated[Path | None, Parameter(help="TOML file that says which command an image's name stands for.")] = (
+        None
+    )
+
+    advertise_addr: Annotated[str, Parameter(help="Address that this machine's nodes say they have.")] = "127.0.0.1"
+
+    api_max: Annotated[str, Parameter(help="Newest version of the Docker API to speak.")] = API_MAX
+
+    @property
+    def directory(self) -> Path:
+        """The data directory, absolute."""
+        return self.data.expanduser().absolute()
+
+    @property
+    def sockets(self) -> tuple[Path, ...]:
+        """Where to listen, absolute, each once."""
+        paths = [Path(host.removeprefix(UNIX)).absolute() for host in self.host] or [self.directory / SOCKET_NAME]
+        return tuple(dict.fromkeys(paths))
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """The names of the nodes: the machine's own where there is only one."""
+        if self.nodes == 1:
+            return (socket.gethostname(),)
+        return tuple(f"node{number}" for number in range(1, self.nodes + 1))
+
+
+def check(options: UpOptions) -> None:
+    """Refuse values that cannot be.
+
+    Raises:
+        OptionError: the first of them.
+    """
+    for host in options.host:
+        _check_host(host)
+    for path in options.sockets:
+        _check_socket_path(path)
+    if not 1 <= options.nodes <= NODES_MAX:
+        raise OptionError(f"--nodes {options.nodes}: must be from 1 to {NODES_MAX}")
+    if options.catalog is not None and options.executor != "process":
+        raise OptionError(f"--catalog {options.catalog}: only --executor process runs what a catalogue says")
+    try:
+        ipaddress.ip_address(options.advertise_addr)
+    except ValueError:
+        raise OptionError(
+            f"--advertise-addr {options.advertise_addr!r}: must be an IP address without a port"
+        ) from None
+    version = options.api_max
+    if not _API_VERSION.fullmatch(version) or not _numbers(API_MIN) <= _numbers(version) <= _numbers(API_MAX):
+        raise OptionError(f"--api-max {version!r}: must be a version of the Docker API from {API_MIN} to {API_MAX}")
+
+
+def _check_host(host: str) -> None:
+    if not host.startswith(UNIX):
+        if host.startswith(("tcp://", "http://", "https://")):
+            raise OptionError(
+                f"--host {host}: skep does not listen on TCP, where everybody could command it; "
+                "give a unix:// socket (TCP comes with TLS and client certificates)"
+            )
+        raise OptionError(f"--host {host!r}: must be unix://PATH")
+    if host in (UNIX, f"{UNIX}/") or host.endswith("/"):
+        raise OptionError(f"--host {host}: names no file for the socket")
+
+
+def _check_socket_path(path: Path) -> None:
+    size = len(os.fsencode(path))
+    if size > SOCKET_PATH_BYTES_MAX:
+        raise OptionError(
+            f"--host {UNIX}{path}: the path of a socket may have {SOCKET_PATH_BYTES_MAX} bytes, and this has {size}; "
+            "give a shorter one with -H"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
