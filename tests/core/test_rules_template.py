@@ -57,6 +57,8 @@ def test_a_template_that_names_what_exists_is_taken(text: str) -> None:
         ('{{env "A"}}', '1: function "env" not defined'),
         ('{{.Bogus}}{{env "A"}}', '1: function "env" not defined'),
         ('{{print "A}}', "1: unterminated quoted string"),
+        ("{{print 'A}}", "1: unterminated character constant"),
+        ("{{print `A}}", "1: unterminated raw quoted string"),
     ],
 )
 def test_a_template_that_cannot_be_is_refused_in_go_s_words(text: str, message: str) -> None:
@@ -70,4 +72,4 @@ def test_any_text_is_taken_or_refused(text: str) -> None:
 
 def test_a_long_text_takes_no_longer_than_it_is_long() -> None:
     assert mistake("{{" + " " * 200_000) == "1: unclosed action"
-    assert mistake('{{print "' + "\\" * 200_000 + "}}") == "1: unterminated quoted string"
+    assert mistake('{{print "' + '\\"' * 100_000 + "}}") == "1: unterminated quoted string"

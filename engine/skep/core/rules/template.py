@@ -51,6 +51,9 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
+#: A quote that is read alone has no end.
+_UNTERMINATED = {'"': "quoted string", "`": "raw quoted string", "'": "character constant"}
+
 _Tokens = list[re.Match[str]]
 
 
@@ -79,12 +82,14 @@ def _actions(text: str, doing: str) -> Iterator[_Tokens]:
             continue
         if not inside:
             raise _refused(doing, _line(text, begin), "missing value for command")
-        tokens = list(_TOKEN.finditer(text, begin + 2, close))
-        for token in tokens:
+        tokens: _Tokens = []
+        for token in _TOKEN.finditer(text, begin + 2, close):
+            # at the first: reading on would look for the end of every quote that follows
+            if token["other"] in _UNTERMINATED:
+                raise _refused(doing, _line(text, begin), f"unterminated {_UNTERMINATED[token['other']]}")
             if token["word"] and token["word"] not in _WORDS:
                 raise _refused(doing, _line(text, begin), f'function "{token["word"]}" not defined')
-            if token["other"] == '"':
-                raise _refused(doing, _line(text, begin), "unterminated quoted string")
+            tokens.append(token)
         yield tokens
 
 
