@@ -236,7 +236,7 @@ _LEAVES: dict[type[inspect.Type], Callable[[str], _Reader]] = {
     inspect.BytesType: lambda _: _Reader(_read_bytes, bytes, "[]uint8"),
     inspect.BoolType: lambda _: _Reader(_read_bool, bool, "bool"),
     inspect.FloatType: lambda _: _Reader(_read_float, float, "float32"),
-    inspect.AnyType: lambda _: _Reader(lambda value, _: _plain(value), lambda: None, "interface {}"),
+    inspect.CustomType: lambda _: _Reader(lambda value, _: _plain(value), lambda: None, "interface {}"),
 }
 
 

@@ -5,7 +5,7 @@ known here, so `details` shows only whose line it is.
 """
 
 import re
-from contextlib import aclosing, suppress
+from contextlib import suppress
 
 from aiohttp import web
 from skep.core.lookup import find_service, find_task
@@ -16,7 +16,7 @@ from skep.ports.link import LineOptions, LineSelector, PublishedLine
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.http_request import UNTYPED
-from skep_adapters.docker_api.stream import frame, while_there
+from skep_adapters.docker_api.stream import closed_after, frame, while_there
 from skep_adapters.docker_api.times import parse_timestamp, rfc3339_fixed
 
 _COUNT = re.compile(r"[+-]?[0-9]{1,18}")
@@ -58,7 +58,7 @@ async def _send(
     call: Call, response: web.StreamResponse, selector: LineSelector, options: LineOptions, *, tty: bool
 ) -> None:
     timestamps, details = call.lenient("timestamps"), call.lenient("details")
-    async with aclosing(call.cluster.lines(selector, options)) as lines:  # type: ignore[type-var]
+    async with closed_after(call.cluster.lines(selector, options)) as lines:
         async for published in lines:
             text = _text(published, timestamps=timestamps, details=details)
             await response.write(text if tty else frame(published.line.stream, text))

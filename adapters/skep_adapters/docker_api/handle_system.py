@@ -1,14 +1,16 @@
 """What is asked of the engine itself: ping, version, info, events."""
 
+import asyncio
+import time
 from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from aiohttp import web
 from skep.core.changes import Change
 from skep.model.ids import Instant
-from skep.runtime.errors import NoSwarm
+from skep.runtime.errors import EngineError, NoSwarm
 
 from skep_adapters.docker_api.answers import JSON, json_answer
 from skep_adapters.docker_api.call import Call
@@ -16,7 +18,7 @@ from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.filters import Filters
 from skep_adapters.docker_api.render_swarm import INACTIVE, render_active
 from skep_adapters.docker_api.render_system import render_change, render_info, render_version
-from skep_adapters.docker_api.stream import while_there
+from skep_adapters.docker_api.stream import WATCH_EVERY_S, closed_after, while_there
 from skep_adapters.docker_api.times import parse_timestamp
 
 _PING_HEADERS = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
@@ -55,20 +57,27 @@ async def _swarm(call: Call) -> dict[str, Any]:
         return await cluster.read(lambda state: render_active(state, cluster.node_id, cluster.advertise_addr))
     except NoSwarm:
         return INACTIVE
+    except EngineError as error:
+        # info is where one looks when something is wrong
+        return INACTIVE | {"LocalNodeState": "error", "Error": str(error)}
 
 
 async def _send_changes(
     call: Call, response: web.StreamResponse, filters: Filters, since: Instant | None, until: Instant | None
 ) -> None:
-    try:
-        async with aclosing(call.cluster.changes(since=since, until=until)) as changes:  # type: ignore[type-var]
-            async for change in changes:
-                if _fits(filters, change):
-                    await response.write(msgspec.json.encode(render_change(change)) + b"\n")
-    except NoSwarm:
-        # no swarm, no changes: a stream that waits, as an engine of containers would answer
-        if until is None:
-            await call.closing.wait()
+    """Send what changes, over the ends and beginnings of swarms; with `until` up to there."""
+    while True:
+        with suppress(NoSwarm):
+            async with closed_after(call.cluster.changes(since=since, until=until)) as changes:
+                async for change in changes:
+                    if _fits(filters, change):
+                        await response.write(msgspec.json.encode(render_change(change)) + b"\n")
+        if until is not None:
+            return
+        # a swarm that begins later is told from its first change on
+        since = since or Instant(time.time_ns())
+        while not call.cluster.active:  # noqa: ASYNC110  # the embedding API has no event for it
+            await asyncio.sleep(WATCH_EVERY_S)
 
 
 def _instant(call: Call, name: str) -> Instant | None:

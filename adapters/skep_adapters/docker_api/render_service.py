@@ -6,9 +6,7 @@ from msgspec import Struct, structs
 from skep.core.state import ClusterState
 from skep.model.container import DnsConfig
 from skep.model.service import (
-    Limits,
     Placement,
-    Reservations,
     ResourceRequirements,
     RestartPolicy,
     Service,
@@ -99,14 +97,11 @@ def _task_defaults(task: TaskSpec) -> TaskSpec:
             stop_grace_period=_GRACE_PERIOD if container.stop_grace_period is None else container.stop_grace_period,
             dns_config=container.dns_config or DnsConfig(),
         )
-    resources = task.resources or ResourceRequirements()
     restart = task.restart_policy or _RESTART
     return structs.replace(
         task,
         container_spec=container,
-        resources=structs.replace(
-            resources, limits=resources.limits or Limits(), reservations=resources.reservations or Reservations()
-        ),
+        resources=task.resources or ResourceRequirements(),
         restart_policy=structs.replace(restart, delay=_RESTART_DELAY if restart.delay is None else restart.delay),
         placement=task.placement or Placement(),
     )

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -127,8 +128,10 @@ def _told(error: Exception, request: web.BaseRequest) -> web.Response:
     """Return the answer to a request that failed; what nobody expected is logged with its story."""
     known = as_api_error(error)
     if known is None:
-        _LOG.error("request failed", method=request.method, path=request.path, exc_info=error)
-        return error_answer(f"skep failed to answer: {type(error).__name__}: {error}", 500)
+        # as text, without the values of variables: they may hold a secret (design, rule 8)
+        story = "".join(traceback.format_exception(error))
+        _LOG.error("request failed", method=request.method, path=request.path, story=story)
+        return error_answer(f"skep failed to answer: {type(error).__name__}; its log says more", 500)
     return error_answer(str(known), known.status)
 
 

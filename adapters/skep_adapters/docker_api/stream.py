@@ -2,12 +2,16 @@
 
 import asyncio
 import struct
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from aiohttp import web
 from skep.ports.lines import Stream
 
 from skep_adapters.docker_api.call import Call
+
+T = TypeVar("T")
 
 #: A client that went away, and a server that closes, are noticed after at most so long even if nothing is written.
 WATCH_EVERY_S = 0.25
@@ -19,6 +23,16 @@ _HEADER = struct.Struct(">BxxxI")
 def frame(stream: Stream, data: bytes) -> bytes:
     """Return `data` as one frame of the multiplexed stream."""
     return _HEADER.pack(stream, len(data)) + data
+
+
+@asynccontextmanager
+async def closed_after(items: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Close `items` when the block is left, if they can be closed."""
+    try:
+        yield items
+    finally:
+        if (close := getattr(items, "aclose", None)) is not None:
+            await close()
 
 
 async def while_there(call: Call, work: Coroutine[None, None, None]) -> None:
