@@ -43,8 +43,9 @@ class SqliteKeyring:
 
     async def create(self, key_id: str) -> bytes:
         """Return the kept key, or a new one once it is durable."""
+        self._refuse_if_read_only()
         async with self._turn:
-            insertion = "INSERT INTO keys VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING key"
+            insertion = "INSERT INTO keys VALUES (?, ?) ON CONFLICT DO UPDATE SET key = key RETURNING key"
             kept = await self._run("SELECT key FROM keys WHERE key_id = ?", key_id)
             kept = kept or await self._run(insertion, key_id, secrets.token_bytes(KEY_BYTES))
         return bytes(kept[0][0])
@@ -57,6 +58,7 @@ class SqliteKeyring:
 
     async def destroy(self, key_id: str) -> None:
         """Delete the key, rebuild the file and empty the WAL. Done again if an earlier try was cut short."""
+        self._refuse_if_read_only()
         async with self._turn:
             await self._run("DELETE FROM keys WHERE key_id = ?", key_id)
             await self._run("VACUUM")
@@ -80,6 +82,10 @@ class SqliteKeyring:
             if connection is not None:
                 with anyio.CancelScope(shield=True):
                     await connection.close()
+
+    def _refuse_if_read_only(self) -> None:
+        if self._read_only:
+            raise KeyringError(f"{self._path} is open for reading only")
 
     async def _run(self, sql: str, *parameters: object) -> list[sqlite3.Row]:
         try:

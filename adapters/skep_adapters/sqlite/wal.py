@@ -219,6 +219,7 @@ def good_position(path: Path, wal: bytes) -> int:
             copy.with_name(f"{copy.name}-wal").write_bytes(wal)
         with contextlib.closing(sqlite3.connect(copy)) as connection:
             connection.text_factory = bytes
+            connection.execute("PRAGMA synchronous = OFF")  # a copy
             for row, body, stored in connection.execute("SELECT position, body, digest FROM log ORDER BY position"):
                 if row != position + 1 or chained(digest, body) != stored:
                     break
