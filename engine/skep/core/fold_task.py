@@ -10,35 +10,50 @@ from skep.core.events import (
     TasksReaped,
     TasksReported,
 )
+from skep.core.indexes import NodeTasks, Topic
 from skep.core.state import ClusterState
 from skep.model.ids import EPOCH, NO_NODE, NO_TASK
 from skep.model.states import MESSAGES, TaskState
 from skep.model.task import Task, TaskOrigin, TaskStatus
 
+RUNNING = TaskState.RUNNING
+
 
 def tasks_created(state: ClusterState, event: TasksCreated) -> None:
     """Begin tasks."""
+    rows = len(event.task_ids)
     status = TaskStatus(event.state, state.time, MESSAGES[event.state])
+    service_id, spec_version, desired = event.service_id, event.spec_version, event.desired
     position, time, tasks = state.position, state.time, state.tasks
-    slots, node_ids, replaces, start_at = event.slots, event.node_ids, event.replaces, event.start_at
-    attempts = event.attempts
-    for row, task_id in enumerate(event.task_ids):
-        origin = TaskOrigin(
-            task_id,
-            event.service_id,
-            slots[row] if slots else 0,
-            event.spec_version,
-            time,
+    columns = zip(
+        event.task_ids,
+        event.slots or (0,) * rows,
+        event.node_ids or (NO_NODE,) * rows,
+        event.replaces or (NO_TASK,) * rows,
+        event.start_at or (EPOCH,) * rows,
+        event.attempts or (0,) * rows,
+        strict=True,
+    )
+    created = [
+        Task(
+            TaskOrigin(task_id, service_id, slot, spec_version, time, position, start_at, replaces, attempt),
+            node_id,
+            desired,
+            status,
             position,
-            start_at[row] if start_at else EPOCH,
-            replaces[row] if replaces else NO_TASK,
-            attempts[row] if attempts else 0,
+            time,
         )
-        task = Task(origin, node_ids[row] if node_ids else NO_NODE, event.desired, status, position, time)
-        tasks[task_id] = task
-        if origin.slot and event.service_id in state.given_up:
-            task_index.revive(state, event.service_id, origin.slot)
-        task_index.add(state, task)
+        for task_id, slot, node_id, replaces, start_at, attempt in columns
+    ]
+    tasks.update(zip(event.task_ids, created, strict=True))
+    if service_id in state.given_up:
+        for slot in event.slots:
+            task_index.revive(state, service_id, slot)
+    if event.state is TaskState.PENDING and desired is TaskState.RUNNING and event.slots and not event.node_ids:
+        task_index.add_pending(state, task_index.service_index(state, service_id), created)
+    else:
+        for task in created:
+            task_index.add(state, task)
 
 
 def tasks_allocated(state: ClusterState, event: TasksAllocated) -> None:
@@ -50,17 +65,33 @@ def tasks_allocated(state: ClusterState, event: TasksAllocated) -> None:
 
 
 def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
-    """Give tasks to nodes."""
+    """Give tasks to nodes; only those that are pending and wanted are ever assigned."""
     status = TaskStatus(TaskState.ASSIGNED, state.time, MESSAGES[TaskState.ASSIGNED])
     position, time, tasks, assignments = state.position, state.time, state.tasks, state.touched.assignments
-    assign = task_index.assign
+    nodes = state.node_tasks
+    service_id, of = None, None
     for task_id, node_id in zip(event.task_ids, event.node_ids, strict=True):
         task = tasks[task_id]
-        assign(state, task, Task(task.origin, node_id, task.desired, status, position, time))
+        origin = task.origin
+        tasks[task_id] = Task(origin, node_id, task.desired, status, position, time)
+        if of is None or service_id != origin.service_id:
+            service_id = origin.service_id
+            of = state.service_tasks[service_id]
+        del of.pending[task_id]
+        if not of.pending:
+            del state.pending[service_id]
+        node = nodes.get(node_id)
+        if node is None:
+            node = nodes[node_id] = NodeTasks()
+        node.all[task_id] = None
+        node.active += 1
+        by_service = node.by_service
+        by_service[service_id] = by_service.get(service_id, 0) + 1
         changed = assignments.get(node_id)
         if changed is None:
-            changed = assignments[node_id] = {}
-        changed[task_id] = None
+            assignments[node_id] = {task_id: None}
+        else:
+            changed[task_id] = None
 
 
 def tasks_held(state: ClusterState, event: TasksHeld) -> None:
@@ -86,9 +117,22 @@ def tasks_desired(state: ClusterState, event: TasksDesired) -> None:
 def tasks_reported(state: ClusterState, event: TasksReported) -> None:
     """Take what an agent observed."""
     tasks, position, time, swap = state.tasks, state.position, state.time, task_index.swap
+    service_id, of = None, None
     for task_id, status in zip(event.task_ids, event.statuses, strict=True):
         task = tasks[task_id]
-        swap(state, task, Task(task.origin, task.node_id, task.desired, status, position, time))
+        origin = task.origin
+        new = Task(origin, task.node_id, task.desired, status, position, time)
+        if status.state > RUNNING:
+            swap(state, task, new)
+            continue
+        # it lives: nothing that an index asks changed, but whether it runs
+        tasks[task_id] = new
+        if status.state is RUNNING and task.status.state is not RUNNING:
+            if of is None or service_id != origin.service_id:
+                service_id = origin.service_id
+                of = state.service_tasks[service_id]
+                state.touched.keys[Topic.RUNNING, service_id] = None
+            of.running += 1
 
 
 def tasks_reaped(state: ClusterState, event: TasksReaped) -> None:

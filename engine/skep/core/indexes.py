@@ -16,26 +16,26 @@ T = TypeVar("T")
 Ordered = dict[T, None]
 
 
-class Topic(enum.Enum):
-    """What kind of thing changed; `skep.core.plan` says which plans are woken by it."""
+class Topic(enum.IntEnum):
+    """What kind of thing changed; `skep.core.plan` says which plans are woken by it. An int, since those hash fast."""
 
-    SERVICE = "service"
+    SERVICE = 1
     """A service's spec, or its removal (key: service)."""
-    ENDED = "ended"
+    ENDED = 2
     """A task that is wanted ended (key: service)."""
-    STOPPED = "stopped"
+    STOPPED = 3
     """A task that is not wanted ended, or was forgotten (key: service)."""
-    RUNNING = "running"
+    RUNNING = 4
     """A task runs (key: service)."""
-    WAITING = "waiting"
+    WAITING = 5
     """A task is wanted READY, and may be wanted RUNNING later (key: service)."""
-    NEW = "new"
+    NEW = 6
     """A task needs an allocation (key: service)."""
-    PENDING = "pending"
+    PENDING = 7
     """A task needs a node (key: empty)."""
-    NODE = "node"
+    NODE = 8
     """A node's spec or status (key: node)."""
-    REAPABLE = "reapable"
+    REAPABLE = 9
     """A task may be forgotten (key: service)."""
 
 
@@ -54,7 +54,7 @@ class Touched:
 
 
 class ServiceTasks:
-    """The tasks of one service.
+    """The tasks of one service. A slot has few tasks, so its set is a tuple: a tenth of a dict's memory.
 
     - `wanted`: desired at most RUNNING; `wanted_by_slot` the same by slot; `wanted_by_spec` by their template;
     - `ended`: wanted and in a terminal state: the restart supervisor's work;
@@ -87,9 +87,9 @@ class ServiceTasks:
 
     def __init__(self) -> None:
         self.all: Ordered[TaskId] = {}
-        self.slots: dict[int, Ordered[TaskId]] = {}
+        self.slots: dict[int, tuple[TaskId, ...]] = {}
         self.wanted: Ordered[TaskId] = {}
-        self.wanted_by_slot: dict[int, Ordered[TaskId]] = {}
+        self.wanted_by_slot: dict[int, tuple[TaskId, ...]] = {}
         self.wanted_by_spec: dict[Position, Ordered[TaskId]] = {}
         self.ended: Ordered[TaskId] = {}
         self.blocked: Ordered[TaskId] = {}

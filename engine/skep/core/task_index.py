@@ -17,15 +17,12 @@ RUNNING = TaskState.RUNNING
 def add(state: ClusterState, task: Task) -> None:
     """Put a task that the tables already hold into the indexes."""
     service_id, origin = task.service_id, task.origin
-    of = state.service_tasks.get(service_id)
-    if of is None:
-        of = state.service_tasks[service_id] = ServiceTasks()
+    of = service_index(state, service_id)
     task_id = origin.id
     of.all[task_id] = None
     of.spec_refs[origin.spec_version] = of.spec_refs.get(origin.spec_version, 0) + 1
     if origin.slot:
-        slot = of.slots.setdefault(origin.slot, {})
-        slot[task_id] = None
+        slot = of.slots[origin.slot] = (*of.slots.get(origin.slot, ()), task_id)
         if len(slot) > state.history_limit:
             of.crowded[origin.slot] = None
             state.touched.keys[Topic.REAPABLE, service_id] = None
@@ -42,11 +39,8 @@ def remove(state: ClusterState, task: Task) -> None:
     task_id = origin.id
     del of.all[task_id]
     if origin.slot:
-        slot = of.slots[origin.slot]
-        del slot[task_id]
-        if not slot:
-            del of.slots[origin.slot]
-        if len(slot) <= state.history_limit:
+        left = _discard_from_slot(of.slots, origin.slot, task_id)
+        if left <= state.history_limit:
             of.crowded.pop(origin.slot, None)
     if task.node_id:
         del state.node_tasks[task.node_id].all[task_id]
@@ -56,6 +50,14 @@ def remove(state: ClusterState, task: Task) -> None:
         del state.service_tasks[service_id]
         state.given_up.pop(service_id, None)
     state.touched.keys[Topic.STOPPED, service_id] = None
+
+
+def service_index(state: ClusterState, service_id: ServiceId) -> ServiceTasks:
+    """Return the index of a service's tasks, made if there is none."""
+    of = state.service_tasks.get(service_id)
+    if of is None:
+        of = state.service_tasks[service_id] = ServiceTasks()
+    return of
 
 
 def swap(state: ClusterState, old: Task, new: Task) -> None:
@@ -77,19 +79,28 @@ def swap(state: ClusterState, old: Task, new: Task) -> None:
         _unblock(state, of, new.origin.id)
 
 
-def assign(state: ClusterState, old: Task, new: Task) -> None:
-    """Replace a pending task by its assigned version; the same as `swap`, for the shortest way."""
-    state.tasks[new.origin.id] = new
-    of = state.service_tasks[new.service_id]
-    of.pending.pop(new.origin.id, None)
-    if not of.pending:
-        state.pending.pop(new.service_id, None)
-    node = state.node_tasks.get(new.node_id)
-    if node is None:
-        node = state.node_tasks[new.node_id] = NodeTasks()
-    node.all[new.origin.id] = None
-    if old.desired <= RUNNING:
-        node.count(new, 1)
+def add_pending(state: ClusterState, of: ServiceTasks, tasks: list[Task]) -> None:
+    """Put new tasks of one service and template, all PENDING and wanted RUNNING, into the indexes; as `add`, at once."""
+    origin = tasks[0].origin
+    ids = dict.fromkeys([task.origin.id for task in tasks])
+    of.all |= ids
+    of.wanted |= ids
+    of.wanted_by_spec.setdefault(origin.spec_version, {}).update(ids)
+    of.pending |= ids
+    of.spec_refs[origin.spec_version] = of.spec_refs.get(origin.spec_version, 0) + len(tasks)
+    limit, slots, wanted = state.history_limit, of.slots, of.wanted_by_slot
+    for task in tasks:
+        slot, only = task.origin.slot, (task.origin.id,)
+        if slot not in slots:
+            slots[slot] = wanted[slot] = only
+            continue
+        slots[slot] += only
+        wanted[slot] = wanted.get(slot, ()) + only
+        if len(slots[slot]) > limit:
+            of.crowded[slot] = None
+            state.touched.keys[Topic.REAPABLE, origin.service_id] = None
+    state.pending[origin.service_id] = None
+    state.touched.keys[Topic.PENDING, ""] = None
 
 
 def rejudge_node(state: ClusterState, node_id: NodeId) -> None:
@@ -192,7 +203,7 @@ def _enter(state: ClusterState, of: ServiceTasks, task: Task) -> None:
         of.wanted[origin.id] = None
         of.wanted_by_spec.setdefault(origin.spec_version, {})[origin.id] = None
         if origin.slot:
-            of.wanted_by_slot.setdefault(origin.slot, {})[origin.id] = None
+            of.wanted_by_slot[origin.slot] = (*of.wanted_by_slot.get(origin.slot, ()), origin.id)
         if status > RUNNING:
             of.ended[origin.id] = None
             state.touched.keys[Topic.ENDED, origin.service_id] = None
@@ -233,7 +244,7 @@ def _leave(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     del of.wanted[task_id]
     _discard(of.wanted_by_spec, origin.spec_version, task_id)
     if origin.slot:
-        _discard(of.wanted_by_slot, origin.slot, task_id)
+        _discard_from_slot(of.wanted_by_slot, origin.slot, task_id)
     if status > RUNNING:
         of.ended.pop(task_id, None)
         return
@@ -306,3 +317,13 @@ def _discard(index: dict[K, dict[TaskId, None]], key: K, task_id: TaskId) -> Non
     del members[task_id]
     if not members:
         del index[key]
+
+
+def _discard_from_slot(slots: dict[int, tuple[TaskId, ...]], slot: int, task_id: TaskId) -> int:
+    """Take a task out of a slot, and return how many are left."""
+    left = tuple(i for i in slots[slot] if i != task_id)
+    if left:
+        slots[slot] = left
+    else:
+        del slots[slot]
+    return len(left)

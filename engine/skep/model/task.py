@@ -18,7 +18,7 @@ class ContainerStatus(Struct, frozen=True, gc=False, omit_defaults=True):
     exit_code: int = 0
 
 
-class TaskStatus(Struct, frozen=True, omit_defaults=True):
+class TaskStatus(Struct, frozen=True, gc=False, omit_defaults=True):
     """What was observed of a task, and when."""
 
     state: TaskState
@@ -48,7 +48,7 @@ class TaskOrigin(Struct, frozen=True, gc=False):
     attempt: int = 0
 
 
-class Task(Struct, frozen=True):
+class Task(Struct, frozen=True, gc=False):
     """A task as the swarm keeps it."""
 
     origin: TaskOrigin

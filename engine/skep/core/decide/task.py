@@ -65,18 +65,11 @@ def allocate_tasks(state: ClusterState, command: AllocateTasks) -> tuple[Event, 
 def assign_tasks(state: ClusterState, command: AssignTasks) -> tuple[Event, ...]:
     """Give waiting tasks to nodes that are members."""
     _check_rows(command.task_ids)
-    tasks, nodes = state.tasks, state.nodes
-    fresh = all(
-        i in tasks and tasks[i].status.state is PENDING and n in nodes
-        for i, n in zip(command.task_ids, command.node_ids, strict=True)
-    )
+    nodes = state.nodes
+    fresh = all(_waits(state, i) and n in nodes for i, n in zip(command.task_ids, command.node_ids, strict=True))
     if fresh:  # always, for a plan made in the writer's turn
         return (TasksAssigned(command.task_ids, command.node_ids),) if command.task_ids else ()
-    rows = [
-        (i, n)
-        for i, n in zip(command.task_ids, command.node_ids, strict=True)
-        if i in tasks and tasks[i].status.state is PENDING and n in nodes
-    ]
+    rows = [(i, n) for i, n in zip(command.task_ids, command.node_ids, strict=True) if _waits(state, i) and n in nodes]
     return (TasksAssigned(tuple(i for i, _ in rows), tuple(n for _, n in rows)),) if rows else ()
 
 
@@ -86,7 +79,7 @@ def hold_tasks(state: ClusterState, command: HoldTasks) -> tuple[Event, ...]:
     rows = [
         (i, reason)
         for i, reason in zip(command.task_ids, command.reasons, strict=True)
-        if i in state.tasks and state.tasks[i].state is PENDING and state.tasks[i].status.err != reason
+        if _waits(state, i) and state.tasks[i].status.err != reason
     ]
     return (TasksHeld(tuple(i for i, _ in rows), tuple(r for _, r in rows)),) if rows else ()
 
@@ -118,6 +111,12 @@ def reap_tasks(state: ClusterState, command: ReapTasks) -> tuple[Event, ...]:
     _check_rows(command.task_ids)
     rows = tuple(i for i in command.task_ids if i in state.tasks)
     return (TasksReaped(rows),) if rows else ()
+
+
+def _waits(state: ClusterState, task_id: TaskId) -> bool:
+    """Whether a task waits for a node."""
+    task = state.tasks.get(task_id)
+    return task is not None and task.status.state is PENDING and task.desired <= RUNNING
 
 
 def _is_news(command: ReportTasks, task: Task, status: TaskStatus) -> bool:
