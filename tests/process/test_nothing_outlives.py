@@ -128,6 +128,30 @@ async def test_tasks_fail_when_what_keeps_them_dies_and_others_can_be_started(tm
         assert await cluster.output(shell("echo again")) == "again\n"
 
 
+async def test_a_keeper_that_does_not_answer_is_killed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skep_adapters.process.run.KILL_ANSWER_S", 0.2)
+    marker = new_marker()
+    async with running(tmp_path) as cluster:
+        controller = await cluster.started(shell(f"setsid sleep {marker} & sleep {marker}"))
+        kin.kill(keepers_of(tmp_path), signal.SIGSTOP)
+        async with asyncio.timeout(3):
+            await controller.stop(0.1)
+        await until_gone(marker, 1)
+
+
+async def test_a_supervisor_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skep_adapters.process.run.ASK_S", 0.2)
+    async with running(tmp_path) as cluster:
+        supervisor = cluster.executor._supervision._process
+        assert supervisor is not None
+        supervisor.send_signal(signal.SIGSTOP)
+        with pytest.raises(TaskFailed, match="the supervisor does not answer"):
+            await cluster.started(shell("true"))
+        supervisor.send_signal(signal.SIGCONT)
+        monkeypatch.undo()
+        assert await cluster.output(shell("echo again")) == "again\n"
+
+
 async def test_leftovers_are_killed_before_open_returns(tmp_path: Path) -> None:
     marker = new_marker()
     with agent(tmp_path, scripts(marker)) as (process, supervisor):

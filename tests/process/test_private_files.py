@@ -2,6 +2,7 @@
 
 # ruff: noqa: ASYNC240  # a test may look at the disk by itself
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -37,8 +38,10 @@ def with_files(cluster: Cluster) -> Cluster:
 async def test_a_secret_is_a_file_of_mode_0400_on_tmpfs_and_gone_with_the_task(tmp_path: Path) -> None:
     async with running(tmp_path) as opened:
         cluster = with_files(opened)
-        controller = await cluster.started(shell(SHOW, secrets=(secret("app.key", mode=0o444, uid="0", gid="0"),)))
-        await controller.wait()
+        reference = secret("app.key", mode=0o444, uid="0", gid="0")
+        controller = await cluster.started(shell(SHOW + "; sleep 0.5", secrets=(reference,)))
+        await cluster.lines.first(controller.task_id)
+        await asyncio.sleep(0.2)
         me = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()  # noqa: ASYNC221  # a test
         modes, key, content, kind, folder = cluster.lines.text(controller.task_id).splitlines()
         assert modes == f"700 {me} ."
@@ -47,6 +50,7 @@ async def test_a_secret_is_a_file_of_mode_0400_on_tmpfs_and_gone_with_the_task(t
         assert kind == "tmpfs"
         assert not folder.startswith(str(tmp_path))
         assert Path(folder).exists()
+        await controller.wait()
         await controller.remove()
         assert not Path(folder).parent.exists()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
 from skep.model.service import PortConfig
 from skep.model.task import ContainerStatus
 from skep.ports.executor import TaskFailed
@@ -18,6 +19,8 @@ from skep_adapters.process.private_files import PrivateFile, PrivateFiles, remov
 from skep_adapters.process.recipe import Recipe
 from skep_adapters.process.run import Place, Run
 from skep_adapters.process.users import Account, UnknownUserError, find_account
+
+_log = structlog.get_logger("skep.process")
 
 
 class ProcessController:
@@ -103,7 +106,7 @@ class ProcessController:
                 raise TaskFailed("the task was stopped before it started")
             await self.prepare()
             run = self._run = Run(self._task.id, self._place, self._launch())
-            self._begin(run.drive())
+            self._begin(self._see_through(run))
         await self._run.started.wait()
         if self._run.failure is not None and not self._run.ran:
             raise self._run.failure
@@ -134,8 +137,7 @@ class ProcessController:
                     run.signal(self._recipe.stop_signal if self._recipe else words.stop_signal(""))
                 await run.dead.wait()
         except TimeoutError:
-            run.kill()
-            await run.dead.wait()
+            await run.kill_for_sure()
 
     async def remove(self) -> None:
         """End it if it runs, and remove secrets, directory and note."""
@@ -146,6 +148,16 @@ class ProcessController:
         remove_tree(self._work_dir)
         self._place.notes.remove(self.task_id)
         self._forget(self)
+
+    async def _see_through(self, run: Run) -> None:
+        """Drive the run to its end; what it was told in confidence ends with it."""
+        try:
+            await run.drive()
+        finally:
+            try:
+                self._private.remove(self.task_id)
+            except OSError as error:  # `remove` tries again, and so does the next `open`
+                _log.warning("process.secrets_not_removed", task_id=self.task_id, error=str(error))
 
     def _launch(self) -> dict[str, Any]:
         """Return what the keeper is told, and make the task's own directory if it needs one.

@@ -129,10 +129,14 @@ class ProcessExecutor:
                 await asyncio.wait({owner})
             if not owner.cancelled():
                 owner.result()
-        await self._supervision.aclose()
+        orderly = await self._supervision.aclose()
         if self._lock >= 0:
-            self._clear()
-            self._release()
+            try:
+                if not orderly:
+                    await asyncio.to_thread(kill_leftovers, list(self._notes.read()))
+                self._clear()
+            finally:
+                self._release()
 
     async def _own_tasks(self, opened: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -20,11 +20,18 @@ from msgspec.structs import replace
 from skep.model.ids import TaskId
 from skep.ports.executor import LineSink, TaskFailed
 
-from skep_adapters.process import words
+from skep_adapters.process import kin, words
+from skep_adapters.process.keeper import KILL_S
 from skep_adapters.process.leftovers import kill_leftovers
 from skep_adapters.process.notes import Note, Notes, boot_id
 from skep_adapters.process.output import Output
 from skep_adapters.process.supervision import KeeperLine, Supervision
+
+#: How long a supervisor may take to fork a keeper before it counts as dead: it takes milliseconds, also under load.
+ASK_S = 20.0
+
+#: How long a keeper may take to answer a kill: it gives up on what does not die before that.
+KILL_ANSWER_S = KILL_S + 2.0
 
 _log = structlog.get_logger("skep.process")
 
@@ -94,6 +101,17 @@ class Run:
         if self._line is not None:
             self._line.send("kill")
 
+    async def kill_for_sure(self) -> None:
+        """Kill all of it, and its keeper too if that does not answer; return when it is dead."""
+        self.kill()
+        try:
+            async with asyncio.timeout(KILL_ANSWER_S):
+                await self.dead.wait()
+        except TimeoutError:
+            if self._note is not None and self._note.keeper is not None and kin.runs(self._note.keeper):
+                kin.kill([self._note.keeper[0]])  # its line ends, and what it kept is searched for
+            await self.dead.wait()
+
     async def _ask(self) -> Output | None:
         """Get the task a keeper, note both, let it go; None if it came to nothing."""
         fds: list[int] = []
@@ -106,7 +124,8 @@ class Run:
             err_read, err_write = os.pipe2(os.O_CLOEXEC)
             fds += (err_read, err_write)
             self._line = await self._place.supervision.ask(self._launch, out_write, err_write)
-            packet = await self._line.next()
+            async with asyncio.timeout(ASK_S):
+                packet = await self._line.next()
             if packet is None:
                 self._fail(words.failed_to_start("the supervisor could not fork a process for it"))
                 return None
@@ -117,6 +136,9 @@ class Run:
             self._line.send("kill" if self._killed else "go")
             output = Output(out_read, err_read, self._place.now)
             fds = [out_write, err_write]
+        except TimeoutError:
+            self._fail(words.failed_to_start("the supervisor does not answer"))
+            return None
         except OSError as error:
             self._fail(words.failed_to_start(f"no process could be had: {error.strerror or type(error).__name__}"))
             return None

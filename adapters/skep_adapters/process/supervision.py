@@ -19,7 +19,8 @@ from skep_adapters.process import kin
 from skep_adapters.process.keeper import PACKET_BYTES_MAX
 
 #: `-I -S`: without site-packages and environment it starts in a fraction of the time; it needs the library only.
-_MAIN = "import sys; sys.path.append(sys.argv[1]); from skep_adapters.process.supervisor import main; main()"
+_MAIN = "import sys, importlib; sys.path.append(sys.argv[2]); importlib.import_module(sys.argv[1]).main()"
+_SUPERVISOR = "skep_adapters.process.supervisor"
 
 #: Between two tries of a request while the supervisor's socket is full.
 _RETRY_S = 0.002
@@ -88,7 +89,7 @@ class Supervision:
             root = Path(skep_adapters.__file__).parent.parent
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                    [sys.executable, "-I", "-S", "-c", _MAIN, str(root), str(theirs.fileno())],
+                    [sys.executable, "-I", "-S", "-c", _MAIN, _SUPERVISOR, str(root), str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
@@ -128,19 +129,21 @@ class Supervision:
             else:
                 return
 
-    async def aclose(self) -> None:
-        """End the supervisor: return when it and all below it are gone, or END_S later. Idempotent."""
+    async def aclose(self) -> bool:
+        """End the supervisor; return whether it went by itself within END_S, having ended all below it. Idempotent."""
         process, self._process = self._process, None
         if self._socket is not None:
             self._socket.close()
             self._socket = None
         if process is None:
-            return
+            return True
         try:
             await asyncio.to_thread(process.wait, END_S)
         except subprocess.TimeoutExpired:
             process.kill()
             await asyncio.to_thread(process.wait)
+            return False
+        return True
 
     def _drop(self) -> None:
         if self._socket is not None:
