@@ -7,7 +7,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from msgspec import Struct, field
 
@@ -97,10 +97,10 @@ class LineCollector:
             self._changed.set()
         return True
 
-    async def stream(self) -> AsyncIterator[PublishedLine]:
+    async def stream(self) -> AsyncGenerator[PublishedLine, None]:
         """Yield lines; when not following, to the end. To be read once.
 
-        What is left in nodes' hands when the reader goes is answered with False.
+        Close it (`contextlib.aclosing`) to leave early: nodes that wait for room are answered with False then.
         """
         now_s = asyncio.get_running_loop().time()
         for source in self._sources.values():

@@ -115,7 +115,7 @@ class Agent:
                     group.create_task(self._beat_forever(first.session_id))
                     group.create_task(self._take_assignments(first.session_id, worker))
                     group.create_task(self._reporter.report_forever(self._link, first.session_id))
-                    group.create_task(self._lines.serve_session(self._link, first.session_id, worker.tasks))
+                    group.create_task(self._serve_lines(first.session_id, worker))
                     async for message in messages:
                         self.node = message.node
                     raise LinkError("the session ended")
@@ -135,6 +135,10 @@ class Agent:
             if isinstance(messages, AsyncGenerator):
                 await messages.aclose()
         raise LinkError("the assignments ended")
+
+    async def _serve_lines(self, session_id: str, worker: Worker) -> None:
+        await worker.informed.wait()  # else it would answer of tasks that it does not know yet that there is nothing
+        await self._lines.serve_session(self._link, session_id, worker.tasks)
 
 
 def _first_words(failures: BaseExceptionGroup[BaseException]) -> str:

@@ -1,7 +1,7 @@
 """What an agent's tasks print: kept in its store, and published to whoever subscribed."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import structlog
 
@@ -10,8 +10,8 @@ from skep.ports.lines import Line, LineStore
 from skep.ports.link import AssignedTask, Link, LinkError
 from skep.runtime.agent_subscription import Subscription, Unwanted
 
-#: Subscriptions that are remembered, in case a new session names them again; the oldest goes first.
-SUBSCRIPTIONS_MAX = 1024
+#: Subscriptions of sessions that ended that are remembered, in case a new one names them again.
+IDLE_SUBSCRIPTIONS_MAX = 256
 
 _log = structlog.get_logger("skep.agent")
 
@@ -61,7 +61,7 @@ class AgentLines:
                         running.cancel()
                 elif running is None or running.done():
                     serving = {id_: task for id_, task in serving.items() if not task.done()}
-                    self._make_room()
+                    self._forget_idle(serving)
                     subscription = self._subscriptions.setdefault(
                         message.id, Subscription(message, self._store, self._node_id)
                     )
@@ -79,6 +79,8 @@ class AgentLines:
         if self._subscriptions.get(id_) is subscription:
             del self._subscriptions[id_]
 
-    def _make_room(self) -> None:
-        while len(self._subscriptions) >= SUBSCRIPTIONS_MAX:
-            del self._subscriptions[next(iter(self._subscriptions))]
+    def _forget_idle(self, serving: Container[str]) -> None:
+        """Forget the oldest subscriptions that this session did not name, where there are too many."""
+        idle = [id_ for id_ in self._subscriptions if id_ not in serving]
+        for id_ in idle[: max(0, len(idle) - IDLE_SUBSCRIPTIONS_MAX)]:
+            del self._subscriptions[id_]

@@ -140,14 +140,14 @@ class TaskRun:
             raise asyncio.CancelledError  # the agent ends, too
 
     async def _run(self) -> None:
+        """Go through the states. One that nothing is waited for in is not entered: nobody could see it."""
         enter = self._enter
         try:
-            enter(TaskState.ACCEPTED)
-            controller = self._controller = self._make(self.task)
             enter(TaskState.PREPARING)
+            controller = self._controller = self._make(self.task)
             await controller.prepare()
-            enter(TaskState.READY)
             if self._desired <= TaskState.READY:
+                enter(TaskState.READY)
                 self._released = asyncio.Event()
                 await self._released.wait()
             enter(TaskState.STARTING, container=controller.status)

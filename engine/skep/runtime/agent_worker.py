@@ -53,6 +53,8 @@ class Worker:
         self._leaving: set[TaskId] = set()
         self._returning: dict[TaskId, AssignedTask] = {}
         self._applied = ""
+        #: Set once it was told all that is assigned here.
+        self.informed = asyncio.Event()
 
     def tasks(self) -> Iterator[AssignedTask]:
         """Give the tasks that are assigned, those that ended among them."""
@@ -91,6 +93,7 @@ class Worker:
                 named.add(change.assignment.id)
         if complete:
             self._remove_all_but(named)
+            self.informed.set()
         self._applied = message.results_in
 
     def _remove_all_but(self, named: set[str]) -> None:

@@ -80,11 +80,11 @@ class SimulatedController:
         "_printed",
         "_started_at",
         "_stopping",
-        "_task_id",
+        "task",
     )
 
-    def __init__(self, task_id: TaskId, behaviour: Behaviour, executor: "SimulatedExecutor") -> None:
-        self._task_id = task_id
+    def __init__(self, task: AssignedTask, behaviour: Behaviour, executor: "SimulatedExecutor") -> None:
+        self.task = task
         self._behaviour = behaviour
         self._executor = executor
         self._container_id = ""
@@ -92,7 +92,7 @@ class SimulatedController:
         self._printed = 0
         self._exit_code: int | None = None
         self._stopping = False
-        self._ended = asyncio.Event()
+        self._ended: asyncio.Event | None = None
 
     @property
     def status(self) -> ContainerStatus | None:
@@ -115,7 +115,7 @@ class SimulatedController:
             await anyio.sleep(self._behaviour.pull_s)
         if self._behaviour.reject:
             raise TaskRejected(self._behaviour.reject)
-        self._container_id = sha256(self._task_id.encode()).hexdigest()
+        self._container_id = sha256(self.task.id.encode()).hexdigest()
 
     async def start(self) -> None:
         """Take `start_s` and `healthy_s` seconds, or fail."""
@@ -135,10 +135,7 @@ class SimulatedController:
         behaviour = self._behaviour
         if behaviour.lines:
             await self._print()
-        if behaviour.run_s is None:
-            await self._ended.wait()
-        else:
-            await self._ended_within(behaviour.run_s)
+        await self._ended_within(behaviour.run_s)
         if self._exit_code is None:
             self.exit(behaviour.exit_code)
         if self._exit_code:
@@ -157,13 +154,14 @@ class SimulatedController:
     async def remove(self) -> None:
         """Be forgotten."""
         self.exit(KILLED)
-        self._executor.forget(self._task_id)
+        self._executor.forget(self.task.id)
 
     def exit(self, exit_code: int) -> None:
         """End now, unless it ended before."""
         if self._exit_code is None:
             self._exit_code = exit_code
-            self._ended.set()
+            if self._ended is not None:
+                self._ended.set()
 
     async def _print(self) -> None:
         lines = self._behaviour.lines
@@ -173,15 +171,22 @@ class SimulatedController:
             if await self._ended_within(due[0].after_s):
                 return
             self._printed += len(due)
-            await self._executor.print(self._task_id, due)
+            await self._executor.print(self.task.id, due)
 
-    async def _ended_within(self, seconds: float) -> bool:
-        """Wait until so long after the start; return whether it ended before."""
+    async def _ended_within(self, seconds: float | None) -> bool:
+        """Wait until so long after the start, None: for ever; return whether it ended before."""
+        if self._exit_code is not None:
+            return True
+        if self._ended is None:
+            self._ended = asyncio.Event()
+        if seconds is None:
+            await self._ended.wait()
+            return True
         left_s = (self._started_at or 0.0) + seconds - asyncio.get_running_loop().time()
-        if left_s > 0 and not self._ended.is_set():
+        if left_s > 0:
             with anyio.move_on_after(left_s):
                 await self._ended.wait()
-        return self._ended.is_set()
+        return self._exit_code is not None
 
 
 class SimulatedExecutor:
@@ -218,8 +223,12 @@ class SimulatedExecutor:
         """Return the controller of `task`: the same one until it is removed."""
         controller = self._controllers.get(task.id)
         if controller is None:
-            controller = self._controllers[task.id] = SimulatedController(task.id, self._behaviour(task), self)
+            controller = self._controllers[task.id] = SimulatedController(task, self._behaviour(task), self)
         return controller
+
+    def kept(self) -> list[AssignedTask]:
+        """Return the tasks that were not removed, in the order in which they came."""
+        return [controller.task for controller in self._controllers.values()]
 
     def exit(self, task_id: TaskId, exit_code: int = 0) -> None:
         """Let a task end now, as if by itself.

@@ -1,0 +1,9 @@
+"""The agent's tests run in virtual time."""
+
+from collections.abc import Callable
+
+from tests.agent.virtual import VirtualLoop
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], VirtualLoop]]:
+    return {"virtual": VirtualLoop}
