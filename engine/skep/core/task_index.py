@@ -80,7 +80,7 @@ def swap(state: ClusterState, old: Task, new: Task) -> None:
 
 
 def add_pending(state: ClusterState, of: ServiceTasks, tasks: list[Task]) -> None:
-    """Put new tasks of one service and template, all PENDING and wanted RUNNING, into the indexes; as `add`, at once."""
+    """Put new tasks of one template, all PENDING and wanted RUNNING, into the indexes; as `add`, but all at once."""
     origin = tasks[0].origin
     ids = dict.fromkeys([task.origin.id for task in tasks])
     of.all |= ids

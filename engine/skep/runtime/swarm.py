@@ -87,7 +87,7 @@ class Swarm:
         """
         del listen_addr, force_new_cluster
         wanted = spec or DEFAULT_SWARM_SPEC
-        check_swarm(wanted)
+        check_swarm(wanted, new=True)
         host = _host(advertise_addr) or "127.0.0.1"
         node_id = NodeId(self._home.ids.new())
 

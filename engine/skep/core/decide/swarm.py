@@ -4,7 +4,7 @@ from skep.core.commands import InitSwarm, LeaveSwarm, StartEngine, UpdateSwarm
 from skep.core.decide.versions import check_version
 from skep.core.events import EngineStarted, Event, SwarmInitialized, SwarmLeft, SwarmUpdated
 from skep.core.rejected import Rejected
-from skep.core.rules.swarm import check_swarm, stored_swarm
+from skep.core.rules.swarm import check_swarm, stored_swarm, updated_swarm
 from skep.core.state import ClusterState
 
 
@@ -17,7 +17,7 @@ def init_swarm(state: ClusterState, command: InitSwarm) -> tuple[Event, ...]:
     """Begin a swarm, once in a log."""
     if state.cluster is not None or state.left:
         raise Rejected.precondition("this log already holds a swarm")
-    check_swarm(command.spec)
+    check_swarm(command.spec, new=True)
     return (
         SwarmInitialized(
             cluster_id=command.cluster_id,
@@ -38,7 +38,7 @@ def update_swarm(state: ClusterState, command: UpdateSwarm) -> tuple[Event, ...]
         raise Rejected.precondition("there is no swarm")
     check_swarm(command.spec)
     check_version(state.cluster, command.version)
-    return (SwarmUpdated(spec=stored_swarm(command.spec), tokens=command.tokens, unlock_key=command.unlock_key),)
+    return (SwarmUpdated(spec=updated_swarm(command.spec), tokens=command.tokens, unlock_key=command.unlock_key),)
 
 
 def leave_swarm(state: ClusterState, command: LeaveSwarm) -> tuple[Event, ...]:  # noqa: ARG001 - it says all itself

@@ -29,6 +29,8 @@ class _Round:
         self.assigned: dict[TaskId, NodeId] = {}
         self.held: dict[TaskId, str] = {}
         self.extra: dict[NodeId, int] = {}
+        #: the same for the service at hand, which may have tasks of several templates
+        self.own: dict[NodeId, int] = {}
         self.cause = START
 
     @property
@@ -60,6 +62,7 @@ def _place_service(this: _Round, service_id: ServiceId) -> bool:
     """Place the pending tasks of one service; return whether the budget left some."""
     state = this.state
     pending = state.service_tasks[service_id].pending
+    this.own.clear()
     by_spec: dict[Position, list[TaskId]] = {}
     for task_id in pending:
         by_spec.setdefault(state.tasks[task_id].origin.spec_version, []).append(task_id)
@@ -77,10 +80,11 @@ def _place_template(this: _Round, service_id: ServiceId, template: TaskTemplate,
     fitting = [node for node in this.ready if _fits(node, constraints)]
     # (tasks of the service, tasks of all, order of joining, node)
     heap = [
-        (of.by_service.get(service_id, 0), of.active + this.extra.get(node.id, 0), order, node.id)
+        (own, of.active + this.extra.get(node.id, 0), order, node.id)
         for order, node in enumerate(fitting)
         for of in (state.node_tasks.get(node.id, EMPTY),)
-        if not placement.max_replicas or of.by_service.get(service_id, 0) < placement.max_replicas
+        for own in (of.by_service.get(service_id, 0) + this.own.get(node.id, 0),)
+        if not placement.max_replicas or own < placement.max_replicas
     ]
     heapify(heap)
     for row, task_id in enumerate(task_ids):
@@ -91,6 +95,7 @@ def _place_template(this: _Round, service_id: ServiceId, template: TaskTemplate,
         own, total, order, node_id = heap[0]
         this.assigned[task_id] = node_id
         this.extra[node_id] = this.extra.get(node_id, 0) + 1
+        this.own[node_id] = this.own.get(node_id, 0) + 1
         this.cause = max(this.cause, state.tasks[task_id].version)
         if placement.max_replicas and own + 1 >= placement.max_replicas:
             heappop(heap)

@@ -42,7 +42,7 @@ def plan_updates(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
     if status is not None and status.state not in GOING:
         return CONTENT
     if status is None:
-        if not _outdated(state, service):
+        if not (_mixed(state, service) or _outdated(state, service)):
             return CONTENT
         begun = UpdateStatus(UpdateState.UPDATING, started_at=now, message="update in progress")
         return Plan((ReportUpdate(service.id, begun),), cause=service.written, more=True)
@@ -120,6 +120,12 @@ def _replace(service: Service, batch: list[Task], rollout: Rollout, ids: Ids) ->
     )
 
 
+def _mixed(state: ClusterState, service: Service) -> bool:
+    """Whether wanted tasks bear another template, be it in slots that have a present one too."""
+    index = state.service_tasks.get(service.id)
+    return index is not None and any(spec_version != service.spec_version for spec_version in index.wanted_by_spec)
+
+
 def _outdated(state: ClusterState, service: Service) -> dict[int, Task]:
     """Return the newest task of each slot that has none of the present template."""
     index = state.service_tasks.get(service.id)
@@ -155,18 +161,17 @@ def _progress(state: ClusterState, service: Service, status: UpdateStatus, rollo
             progress.last_running = max(progress.last_running, task.status.at)
     for task_id in index.wanted_by_spec.get(service.spec_version, {}):
         task = state.tasks[task_id]
+        running = task.state is TaskState.RUNNING
+        if running and len(in_slot := index.wanted_by_slot.get(task.slot, ())) > 1:
+            progress.superseded += [
+                i for i in in_slot if state.tasks[i].origin.spec_version != service.spec_version
+            ]
         if task.origin.created_at < status.started_at or task.slot in failed_slots:
             continue
         settled_at = task.status.at + rollout.delay
-        if task.state is not TaskState.RUNNING:
+        if not running:
             progress.in_flight += 1
-        else:
-            if settled_at > now:
-                progress.in_flight += 1
-                progress.wake_at = earliest(progress.wake_at, settled_at)
-            progress.superseded += [
-                i
-                for i in index.wanted_by_slot.get(task.slot, ())
-                if state.tasks[i].origin.spec_version != service.spec_version
-            ]
+        elif settled_at > now:
+            progress.in_flight += 1
+            progress.wake_at = earliest(progress.wake_at, settled_at)
     return progress
