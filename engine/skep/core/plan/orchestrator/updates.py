@@ -162,10 +162,14 @@ def _progress(state: ClusterState, service: Service, status: UpdateStatus, rollo
     for task_id in index.wanted_by_spec.get(service.spec_version, {}):
         task = state.tasks[task_id]
         running = task.state is TaskState.RUNNING
-        if running and len(in_slot := index.wanted_by_slot.get(task.slot, ())) > 1:
-            progress.superseded += [
-                i for i in in_slot if state.tasks[i].origin.spec_version != service.spec_version
-            ]
+        if len(in_slot := index.wanted_by_slot.get(task.slot, ())) > 1:
+            # start-first, or an update that turned back on one: the others go when the present one runs, or if none does
+            others = [i for i in in_slot if state.tasks[i].origin.spec_version != service.spec_version]
+            if running or all(state.tasks[i].state is not TaskState.RUNNING for i in others):
+                progress.superseded += others
+            else:
+                progress.in_flight += 1
+                continue
         if task.origin.created_at < status.started_at or task.slot in failed_slots:
             continue
         settled_at = task.status.at + rollout.delay
