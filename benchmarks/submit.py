@@ -25,8 +25,8 @@ async def main() -> None:
         storage = SqliteStorage(Path(folder) / "skep")
         async with skep.Cluster.open(storage=storage) as cluster:
             number = 0
-            for clients, each in CLIENTS.items():
-                each = max(2, int(each * options.scale))
+            for clients, full in CLIENTS.items():
+                each = max(2, int(full * options.scale))
                 rates, waits, bare = [], [], []
                 for _ in range(ROUNDS):
                     bare += _bare(Path(folder) / f"bare{number}.db", 100)

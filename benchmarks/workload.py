@@ -29,7 +29,7 @@ class Workload:
     """Makes records with ids from a seed; positions and times follow one another."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - the same ids in every run
         self.position = 0
         self.time = 1_700_000_000 * SECOND
 
@@ -42,7 +42,11 @@ class Workload:
         self.position += 1
         self.time += 1_000_000
         return Record(
-            Position(self.position), Instant(self.time), actor, given or Planned("replicas", "k", Instant(self.time)), events
+            Position(self.position),
+            Instant(self.time),
+            actor,
+            given or Planned("replicas", "k", Instant(self.time)),
+            events,
         )
 
     def nodes(self, count: int) -> tuple[list[NodeId], list[Record]]:

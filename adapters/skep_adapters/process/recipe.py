@@ -7,7 +7,8 @@ import resource
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
-from skep.model.container import ContainerSpec
+from skep.model.container import ContainerSpec, DnsConfig
+from skep.model.service import Limits
 from skep.ports.executor import TaskRejected
 from skep.ports.link import AssignedTask
 
@@ -129,5 +130,6 @@ def _ignored(task: AssignedTask, spec: ContainerSpec) -> Iterator[str]:
         ("CapabilityDrop", spec.capability_drop),
         ("Resources.Limits", task.template.spec.resources and task.template.spec.resources.limits),
     ):
-        if said:
+        # the docker CLI sends empty parts, which ask for nothing
+        if said and said not in (DnsConfig(), Limits()):
             yield name

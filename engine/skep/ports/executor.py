@@ -28,7 +28,10 @@ LineSink = Callable[[TaskId, Sequence[Line]], Awaitable[None]]
 
 
 class TaskController(Protocol):
-    """One task's run. Each method is idempotent; the agent calls them in order, and `stop` and `remove` at any time."""
+    """One task's run. Each method is idempotent; the agent calls them in order, and `stop` and `remove` at any time.
+
+    `prepare`, `start` and `wait` may be cancelled; `stop` follows then.
+    """
 
     async def prepare(self) -> None:
         """Get everything ready without starting: image, directories, secrets and configs as files.

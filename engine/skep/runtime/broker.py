@@ -1,6 +1,7 @@
 """The log broker: asks agents for the lines of tasks, and puts together what they answer. Never through the log."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 
 from skep.core.state import ClusterState
 from skep.lines.collector import LineCollector
@@ -37,8 +38,9 @@ class Broker:
             for session in list(self._sessions.values()):
                 if options.follow or session.node_id in nodes:
                     _hand(session, message)
-            async for line in collector.stream():
-                yield line
+            async with aclosing(collector.stream()) as lines:
+                async for line in lines:
+                    yield line
         finally:
             del self._live[message.id]
             closing = SubscriptionMessage(message.id, selector, options, close=True)
