@@ -71,7 +71,7 @@ def _words() -> str:
 
 def _plans() -> str:
     def woken_by(name: str) -> str:
-        return ", ".join(topic.value for topic in Topic if name in WAKES[topic])
+        return ", ".join(topic.name.lower() for topic in Topic if name in WAKES[topic])
 
     rows = ((f"`{name}`", _first_sentence(plan), woken_by(name)) for name, plan in PLANS.items())
     return _table(("plan", "what it returns", "woken by"), rows)
