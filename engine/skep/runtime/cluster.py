@@ -226,7 +226,12 @@ class Cluster:
             return engine
         self.recovered = _told(engine, state)
         self._ended = anyio.Event()
-        await self._group.start(self._run, engine, first_words)
+        try:
+            await self._group.start(self._run, engine, first_words)
+        except BaseExceptionGroup as failed:
+            raise _one_of(failed) from failed
+        # not before its own start is through: it would find the first client's keys and nothing that needs them
+        self._engine = engine
         return engine
 
     async def _run(
@@ -238,16 +243,15 @@ class Cluster:
     ) -> None:
         try:
             with anyio.CancelScope() as self._scope:
-                self._engine = engine
                 await engine.run(first_words, task_status=task_status)
         finally:
-            self._engine = None
+            self._engine = self._scope = None
             with anyio.CancelScope(shield=True):
                 await engine.close()
             self._ended.set()
 
     async def _stop(self) -> None:
-        if self._engine is None or self._scope is None:
+        if self._scope is None:
             return
         self._scope.cancel()
         await self._ended.wait()

@@ -27,8 +27,12 @@ class RandomIds:
 
 def base36(number: int) -> str:
     """Return `number` in digits and lower-case letters."""
-    digits = []
+    pairs = []
     while number:
-        number, digit = divmod(number, 36)
-        digits.append(_DIGITS[digit])
-    return "".join(reversed(digits)) or "0"
+        number, pair = divmod(number, len(_PAIRS))
+        pairs.append(_PAIRS[pair])
+    return "".join(reversed(pairs)).lstrip("0") or "0"
+
+
+#: Two digits at a time: ids are made by the thousand.
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from skep.core.commands import InitSwarm, JoinNodes, LeaveSwarm, UpdateSwarm
 from skep.core.record import Actor
+from skep.core.rules.node import parse_availability
 from skep.core.rules.swarm import check_swarm
 from skep.core.state import ClusterState
 from skep.model.ids import ClusterId, NodeId, Position
@@ -88,6 +89,7 @@ class Swarm:
         del listen_addr, force_new_cluster
         wanted = spec or DEFAULT_SWARM_SPEC
         check_swarm(wanted, new=True)
+        available = parse_availability(availability) if availability else Availability.ACTIVE
         host = _host(advertise_addr) or "127.0.0.1"
         node_id = NodeId(self._home.ids.new())
 
@@ -112,9 +114,7 @@ class Swarm:
                 ),
                 JoinNodes(
                     node_ids=(node_id,),
-                    specs=(
-                        NodeSpec(labels={}, role=Role.MANAGER, availability=Availability(availability or "active")),
-                    ),
+                    specs=(NodeSpec(labels={}, role=Role.MANAGER, availability=available),),
                     descriptions=(NodeDescription(hostname=self._home.hostname),),
                     addrs=(host,),
                     managers=(ManagerStatus(leader=True, addr=f"{host}:{SWARM_PORT}"),),
