@@ -35,6 +35,7 @@ from skep.ports.event_log import (
     LogFull,
     LogLocked,
 )
+from skep.ports.keyring import KeyringError
 from skep.testing.log_suite import BEFORE, bodies
 from skep_adapters.sqlite import SqliteEventLog, SqliteStorage
 from skep_adapters.sqlite.anchor import write_anchor
@@ -322,6 +323,43 @@ async def test_a_log_rolled_back_behind_its_anchor_is_damage(tmp_path: Path) -> 
             pass
     assert damage.value.position == 3
     assert {name: snapshot(older)[name] for name in before} == before
+
+
+async def test_a_program_that_ends_without_closing_ends(tmp_path: Path) -> None:
+    with child(HOLDER.replace("await asyncio.sleep(60)", "globals()['kept'] = store; sys.exit(7)"), tmp_path) as holder:
+        assert holder.wait(60) == 7
+    store = await SqliteStorage(tmp_path).latest()
+    assert store is not None
+    assert (await store.log.claim()).head.position == 1
+    await store.aclose()
+
+
+async def test_what_is_closed_stays_closed(tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path)
+    store, lines = await storage.begin(), storage.lines()
+    await store.log.claim()
+    await store.aclose()
+    await lines.aclose()
+    for call in (store.log.claim, store.log.head, store.keyring.key_ids, lines.task_ids):
+        with pytest.raises((LogError, KeyringError), match="is closed"):
+            await call()
+
+
+async def test_calls_at_once_on_a_new_store_share_one_connection(tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path)
+    store, lines = await storage.begin(), storage.lines()
+    await store.log.claim()
+    for call in (store.log.head, store.keyring.key_ids, lines.task_ids):
+        await asyncio.gather(*(call() for _ in range(8)))
+    await lines.aclose()
+    await store.aclose()
+
+
+async def test_a_newer_sqlite_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))
+    with pytest.raises(LogError, match=r"SQLite 3\.37\.0 is needed"):
+        async with claimed(tmp_path):
+            pass
 
 
 async def test_files_are_private(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ what happened; and `writer(id, epoch)`, one row, raised by every claim.
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import aiosqlite
@@ -16,6 +17,9 @@ from skep_adapters.sqlite.files import failed, make_file
 
 #: Raised when an older skep could not read what a newer one writes.
 FORMAT_VERSION = 1
+
+#: STRICT tables; RETURNING is older.
+SQLITE_NEEDED = (3, 37, 0)
 
 #: "skep": says whose file this is.
 APPLICATION_ID = 0x736B6570
@@ -42,8 +46,30 @@ WRITER_PRAGMAS = (
 )
 
 
-def uri_of(path: Path, query: str) -> str:
-    """Return `path` as SQLite's URI."""
+async def connected(path: Path, query: str) -> aiosqlite.Connection:
+    """Connect to `path` in autocommit, with SQLite's URI parameters `query`.
+
+    Raises:
+        LogError: the SQLite that this Python was built with is too old.
+    """
+    if sqlite3.sqlite_version_info < SQLITE_NEEDED:
+        needed = ".".join(map(str, SQLITE_NEEDED))
+        raise LogError(f"cannot open {path}: SQLite {needed} is needed, and this is {sqlite3.sqlite_version}")
+    connecting = aiosqlite.connect(
+        _uri(path, query),
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        cached_statements=STATEMENTS_KEPT,
+    )
+    # A program that ends without closing must end: what its thread was doing is then as after a crash. Before
+    # aiosqlite 0.22 the connection itself is the thread.
+    thread: Any = getattr(connecting, "_thread", connecting)
+    thread.daemon = True
+    return await connecting
+
+
+def _uri(path: Path, query: str) -> str:
     return f"file:{quote(str(path.absolute()))}?{query}"
 
 
@@ -68,9 +94,7 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
         LogError: it cannot be opened, is of a newer version, or is something else's file.
     """
     make_file(path)
-    connection = await aiosqlite.connect(
-        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, cached_statements=STATEMENTS_KEPT
-    )
+    connection = await connected(path, "mode=rw")
     try:
         for pragma in WRITER_PRAGMAS:
             await connection.execute_fetchall(pragma)
@@ -111,7 +135,7 @@ async def open_reader(path: Path) -> aiosqlite.Connection | None:
 
 
 async def _reader(path: Path, mode: str) -> aiosqlite.Connection | None:
-    connection = await aiosqlite.connect(uri_of(path, mode), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    connection = await connected(path, mode)
     try:
         connection.text_factory = bytes
         await connection.execute_fetchall("PRAGMA query_only = ON")

@@ -1,9 +1,9 @@
 """Keys in a SQLite file of their own, so that destroying one destroys what was sealed with it.
 
 A key's bytes are in the file's pages and, for a while, in its WAL. To destroy one we delete it (`secure_delete`
-overwrites its cell), rebuild the file (pages split and merged before may hold copies of cells in their gaps, which
-`secure_delete` does not reach) and empty the WAL. What the file system or the drive keeps of blocks that it freed is
-beyond us.
+overwrites its cell), rebuild the file and empty the WAL. The rebuilding is a precaution: `secure_delete` speaks of
+deleted content, not of copies that splitting and merging pages may leave in their gaps; no such copy was ever seen.
+What the file system or the drive keeps of blocks that it freed is beyond us.
 """
 
 import secrets
@@ -15,7 +15,7 @@ import anyio
 from skep.ports.event_log import LogError
 from skep.ports.keyring import KeyringError
 
-from skep_adapters.sqlite.database import BUSY_TIMEOUT_S, truncate_wal, uri_of
+from skep_adapters.sqlite.database import connected, truncate_wal
 from skep_adapters.sqlite.files import make_file
 
 KEY_BYTES = 32
@@ -39,6 +39,7 @@ class SqliteKeyring:
         self._path = path
         self._read_only = read_only
         self._connection: aiosqlite.Connection | None = None
+        self._closed = False
         self._turn = anyio.Lock(fast_acquire=True)
 
     async def create(self, key_id: str) -> bytes:
@@ -78,6 +79,7 @@ class SqliteKeyring:
     async def aclose(self) -> None:
         """Close the file."""
         async with self._turn:
+            self._closed = True
             connection, self._connection = self._connection, None
             if connection is not None:
                 with anyio.CancelScope(shield=True):
@@ -107,14 +109,16 @@ class SqliteKeyring:
     async def _opened(self) -> aiosqlite.Connection | None:
         if self._connection is not None:
             return self._connection
+        if self._closed:
+            raise KeyringError(f"{self._path} is closed")
         if self._read_only:
             if not self._path.exists():
                 return None
-            target, pragmas = uri_of(self._path, "mode=ro"), ["PRAGMA query_only = ON"]
+            mode, pragmas = "mode=ro", ["PRAGMA query_only = ON"]
         else:
             make_file(self._path)
-            target, pragmas = uri_of(self._path, "mode=rw"), [*PRAGMAS, SCHEMA]
-        connection = await aiosqlite.connect(target, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            mode, pragmas = "mode=rw", [*PRAGMAS, SCHEMA]
+        connection = await connected(self._path, mode)
         try:
             for pragma in pragmas:
                 await connection.execute_fetchall(pragma)

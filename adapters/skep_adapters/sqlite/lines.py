@@ -19,7 +19,7 @@ from skep.model.ids import TaskId
 from skep.ports.event_log import LogError, LogFull
 from skep.ports.lines import PART_BYTES, PARTS, Line, dropped
 
-from skep_adapters.sqlite.database import BUSY_TIMEOUT_S, uri_of
+from skep_adapters.sqlite.database import connected
 from skep_adapters.sqlite.failures import code_of
 from skep_adapters.sqlite.files import make_directory, make_file
 from skep_adapters.sqlite.lock import ProcessLock
@@ -30,10 +30,7 @@ FORMAT_VERSION = 1
 CHUNK_LINES = 256
 CHUNK_BYTES = 64 * 1024
 
-#: Chunks read at a time: at most 4 MiB.
-READ_CHUNKS = 64
-
-#: Four parameters a row and one task, below SQLite's default limit of 32,766.
+#: Six parameters a row, below SQLite's default limit of 32,766.
 CHUNKS_PER_STATEMENT = 5_000
 
 #: The part of the line that says what was dropped; parts of lines begin at 1.
@@ -49,6 +46,24 @@ SCHEMA = (
         " STRICT, WITHOUT ROWID"
     ),
 )
+
+#: The chunks with the lines (?2, ?2 + ?3]: from the one that holds the first of them, or else the oldest.
+READ = """
+WITH start(first) AS (SELECT coalesce(
+  (SELECT max(first) FROM chunks WHERE task = ?1 AND first <= ?2 + 1), (SELECT min(first) FROM chunks WHERE task = ?1)))
+SELECT first, lines FROM chunks
+WHERE task = ?1 AND first >= (SELECT first FROM start) AND last > ?2
+  AND first < max(?2 + 1, (SELECT first FROM start)) + ?3
+ORDER BY first
+"""
+
+#: From name to name: `DISTINCT` would read every chunk.
+TASKS = """
+WITH RECURSIVE names(task) AS (
+  SELECT min(task) FROM chunks
+  UNION ALL SELECT (SELECT min(task) FROM chunks WHERE task > names.task) FROM names WHERE task IS NOT NULL)
+SELECT task FROM names WHERE task IS NOT NULL
+"""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Line]).decode
@@ -97,6 +112,8 @@ class SqliteLineStore:
         self._read_only = read_only
         self._connection: aiosqlite.Connection | None = None
         self._tails: dict[TaskId, _Tail] = {}
+        self._closed = False
+        self._opening = anyio.Lock(fast_acquire=True)
         self._turn = anyio.Lock(fast_acquire=True)
 
     async def append(self, task_id: TaskId, lines: Sequence[Line]) -> None:
@@ -180,53 +197,26 @@ class SqliteLineStore:
         await self._insert(task_id, [_Chunk(last, NOTICE_PART, [notice])])
 
     async def read(self, task_id: TaskId, *, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, Line]]:
-        """Return lines after `after`, chunk by chunk until there are enough."""
+        """Return lines after `after`, with the chunks that hold them found by their numbers."""
+        if limit <= 0:
+            return []
         found: list[tuple[int, Line]] = []
-        while len(found) < limit:
-            rows = await self._run(
-                "SELECT first, lines FROM chunks WHERE task = ? AND last > ? ORDER BY first LIMIT ?",
-                task_id,
-                after,
-                READ_CHUNKS,
-            )
-            for first, packed in rows:
-                found.extend(entry for entry in enumerate(_decode(packed), first) if entry[0] > after)
-                if len(found) >= limit:
-                    break
-            if not rows:
-                break
-            after = found[-1][0]
-        return found[: max(0, limit)]
+        for first, packed in await self._run(READ, task_id, after, limit):
+            found.extend(entry for entry in enumerate(_decode(packed), first) if entry[0] > after)
+        return found[:limit]
 
     async def tail(self, task_id: TaskId, count: int) -> int:
-        """Return where the last `count` lines begin, counting chunks from the end."""
-        if count <= 0:
-            return await self.last(task_id)
-        before = None
-        while True:
-            rows = await self._run(
-                "SELECT first, last FROM chunks WHERE task = ? AND first < ? ORDER BY first DESC LIMIT ?",
-                task_id,
-                2**63 - 1 if before is None else before,
-                READ_CHUNKS,
-            )
-            for first, last in rows:
-                if count < last - first + 1:
-                    return int(last) - count
-                count -= last - first + 1
-                before = first
-                if not count:
-                    (earlier,) = await self._run(
-                        "SELECT max(last) FROM chunks WHERE task = ? AND first < ?", task_id, before
-                    )
-                    return earlier[0] or 0
-            if not rows:
-                return 0
+        """Return where the last `count` lines begin; numbers are dense from the first line kept."""
+        rows = await self._run("SELECT first FROM chunks WHERE task = ? ORDER BY first LIMIT 1", task_id)
+        if not rows:
+            return 0
+        after = await self.last(task_id) - max(0, count)
+        return after if after >= rows[0][0] else 0
 
     async def last(self, task_id: TaskId) -> int:
         """Return the newest line's number."""
-        ((last,),) = await self._run("SELECT max(last) FROM chunks WHERE task = ?", task_id) or [(0,)]
-        return last or 0
+        rows = await self._run("SELECT last FROM chunks WHERE task = ? ORDER BY first DESC LIMIT 1", task_id)
+        return rows[0][0] if rows else 0
 
     async def remove(self, task_id: TaskId) -> None:
         """Delete the task's chunks; the file keeps its size and uses the room again."""
@@ -237,11 +227,12 @@ class SqliteLineStore:
 
     async def task_ids(self) -> Sequence[TaskId]:
         """Return the tasks with lines, sorted."""
-        return [TaskId(row[0]) for row in await self._run("SELECT DISTINCT task FROM chunks ORDER BY task")]
+        return [TaskId(row[0]) for row in await self._run(TASKS)]
 
     async def aclose(self) -> None:
         """Close the file."""
         async with self._turn:
+            self._closed = True
             connection, self._connection = self._connection, None
             lock, self._lock = self._lock, None
             self._tails.clear()
@@ -256,22 +247,30 @@ class SqliteLineStore:
     async def _tail(self, task_id: TaskId) -> _Tail:
         if task_id in self._tails:
             return self._tails[task_id]
-        of_parts = "SELECT max(last), min(part), max(part) FROM chunks WHERE task = ? AND part > 0"
-        ((last, oldest, part),) = await self._run(of_parts, task_id)
-        if last is None:
+        newest = "SELECT last, part FROM chunks WHERE task = ? ORDER BY first DESC LIMIT 1"
+        rows = await self._run(newest, task_id)
+        if not rows:
             return _Tail()
+        ((last, part),) = rows
+        of_oldest = "SELECT part FROM chunks WHERE task = ? AND part > 0 ORDER BY first LIMIT 1"
+        ((oldest,),) = await self._run(of_oldest, task_id)
         ((part_bytes,),) = await self._run("SELECT sum(bytes) FROM chunks WHERE task = ? AND part = ?", task_id, part)
         return _Tail(last, oldest, part, part_bytes)
 
     async def _run(self, sql: str, *parameters: object) -> list[Any]:
         try:
-            connection = self._connection or await self._opened()
+            connection = self._connection
+            if connection is None:
+                async with self._opening:
+                    connection = self._connection or await self._opened()
             return list(await connection.execute_fetchall(sql, parameters)) if connection else []
         except sqlite3.Error as error:
             kind = LogFull if code_of(error) == sqlite3.SQLITE_FULL else LogError
             raise kind(f"the lines in {self._path}: {error}") from error
 
     async def _opened(self) -> aiosqlite.Connection | None:
+        if self._closed:
+            raise LogError(f"{self._path} is closed")
         if self._read_only:
             if not self._path.exists():
                 return None
@@ -282,8 +281,7 @@ class SqliteLineStore:
                 self._lock = ProcessLock.acquire(self._lock_path or self._path.with_name(f"{self._path.name}.lock"))
             make_file(self._path)
             pragmas = ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", *SCHEMA]
-        target = uri_of(self._path, "mode=ro" if self._read_only else "mode=rw")
-        connection = await aiosqlite.connect(target, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        connection = await connected(self._path, "mode=ro" if self._read_only else "mode=rw")
         try:
             for pragma in pragmas:
                 await connection.execute_fetchall(pragma)
