@@ -20,6 +20,7 @@ from skep.version import VERSION
 
 from skep_adapters.cli import program_log
 from skep_adapters.cli.executors import executor_factory
+from skep_adapters.cli.failures import is_bug
 from skep_adapters.cli.greeting import greet
 from skep_adapters.cli.options import UpOptions
 from skep_adapters.cli.sd_notify import notify
@@ -41,7 +42,12 @@ def run(options: UpOptions) -> int:
     """Run the daemon; return its exit code. Raises environment errors as they come: `failures.told` knows them."""
     program_log.set_up()
     _raise_open_files()
-    anyio.run(_serve, options)
+    try:
+        anyio.run(_serve, options)
+    except Exception as error:
+        if is_bug(error):
+            _log.error("daemon.bug", exc_info=error)
+        raise
     return 0
 
 

@@ -5,10 +5,12 @@ Only environment errors are told so; `told` returns None for everything else, wh
 
 from collections.abc import Iterator
 
+from skep.core.rejected import Broken
 from skep.ports.event_log import LogDamaged, LogError, LogLocked
 from skep.ports.keyring import KeyringError
 from skep.runtime.errors import EngineError
 
+from skep_adapters.cli.options import OptionError
 from skep_adapters.docker_api import SocketInUse
 from skep_adapters.process.catalog import CatalogError
 
@@ -23,18 +25,28 @@ def told(error: BaseException) -> str | None:
     return "; ".join(dict.fromkeys(known))
 
 
+def is_bug(error: BaseException) -> bool:
+    """Say whether an invariant broke somewhere behind `error`: then its traceback is wanted too."""
+    return any(isinstance(each, Broken) for each in _leaves(error)) or any(
+        is_bug(each.__cause__) for each in _leaves(error) if each.__cause__ is not None
+    )
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yield what is behind task groups, and behind an engine's failure where the log says it better."""
+    for leaf in _leaves(error):
+        behind: list[BaseException] = []
+        if isinstance(leaf, EngineError) and leaf.__cause__ is not None:
+            behind = [each for each in _leaves(leaf.__cause__) if isinstance(each, LogError)]
+        yield from behind or [leaf]
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
-            yield from _causes(each)
-        return
-    if isinstance(error, EngineError) and error.__cause__ is not None:
-        behind = [each for each in _causes(error.__cause__) if isinstance(each, LogDamaged | LogLocked)]
-        if behind:
-            yield from behind
-            return
-    yield error
+            yield from _leaves(each)
+    else:
+        yield error
 
 
 def _sentence(error: BaseException) -> str | None:
@@ -47,7 +59,7 @@ def _sentence(error: BaseException) -> str | None:
             )
         case LogLocked():
             return f"{error}: stop that process, or choose another directory with --data"
-        case LogError() | KeyringError() | EngineError() | SocketInUse() | CatalogError():
+        case LogError() | KeyringError() | EngineError() | SocketInUse() | CatalogError() | OptionError():
             return str(error)
         case OSError(strerror=str(words)) if error.filename is not None:
             return f"{error.filename}: {words}"
