@@ -93,6 +93,8 @@ def fold(state: ClusterState, position: Position, time: Instant, command_id: str
 
 
 def _engine_started(state: ClusterState, event: EngineStarted) -> None:  # noqa: ARG001 - it is a fact; nothing derives
+    """Put the indexes in the order of their tables: what is planned must not depend on how the state was recovered."""
+    task_index.reindex(state)
     for node_id in state.nodes:
         state.touched.keys[Topic.NODE, node_id] = None
 

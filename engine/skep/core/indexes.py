@@ -37,6 +37,8 @@ class Topic(enum.IntEnum):
     """A node's spec or status (key: node)."""
     REAPABLE = 9
     """A task may be forgotten (key: service)."""
+    WANTED = 10
+    """A task is wanted, is so no more, or is otherwise (key: service)."""
 
 
 class Touched:
@@ -115,7 +117,8 @@ class ServiceTasks:
 
     def value(self) -> dict[str, object]:
         """Return all of it for a comparison, without regard to order."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return values | {"wanted_by_slot": {slot: {*ids} for slot, ids in self.wanted_by_slot.items()}}
 
 
 class NodeTasks:

@@ -101,6 +101,7 @@ def add_pending(state: ClusterState, of: ServiceTasks, tasks: list[Task]) -> Non
             state.touched.keys[Topic.REAPABLE, origin.service_id] = None
     state.pending[origin.service_id] = None
     state.touched.keys[Topic.PENDING, ""] = None
+    state.touched.keys[Topic.WANTED, origin.service_id] = None
 
 
 def rejudge_node(state: ClusterState, node_id: NodeId) -> None:
@@ -200,6 +201,7 @@ def _enter(state: ClusterState, of: ServiceTasks, task: Task) -> None:
         of.running += 1
         state.touched.keys[Topic.RUNNING, origin.service_id] = None
     if task.desired <= RUNNING:
+        state.touched.keys[Topic.WANTED, origin.service_id] = None
         of.wanted[origin.id] = None
         of.wanted_by_spec.setdefault(origin.spec_version, {})[origin.id] = None
         if origin.slot:
@@ -241,6 +243,7 @@ def _leave(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     of.reapable.pop(task_id, None)
     if task.desired > RUNNING:
         return
+    state.touched.keys[Topic.WANTED, origin.service_id] = None
     del of.wanted[task_id]
     _discard(of.wanted_by_spec, origin.spec_version, task_id)
     if origin.slot:

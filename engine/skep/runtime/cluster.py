@@ -9,7 +9,7 @@ one). Several clusters live in one process without knowing each other.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 import anyio
@@ -174,19 +174,21 @@ class Cluster:
         """
         missing = ""
         with anyio.move_on_after(timeout_s):
-            async for _ in watching.durable(self.engine):
-                missing = await self.read(lambda state: watching.missing(state, service))
-                if not missing:
-                    return
+            async with aclosing(watching.durable(self.engine)) as groups:
+                async for _ in groups:
+                    missing = await self.read(lambda state: watching.missing(state, service))
+                    if not missing:
+                        return
         raise TimedOut(f"not converged within {timeout_s:g} s: {missing}")
 
     async def gone(self, service: str, *, timeout_s: float = 60.0) -> None:
         """Return when nothing is left of a removed service: no task of it is known any more."""
         service_id = await self.read(lambda s: s.service_names.get(service.lower(), service))
         with anyio.move_on_after(timeout_s):
-            async for _ in watching.durable(self.engine):
-                if await self.read(lambda s: service_id not in s.services and service_id not in s.service_tasks):
-                    return
+            async with aclosing(watching.durable(self.engine)) as groups:
+                async for _ in groups:
+                    if await self.read(lambda s: service_id not in s.services and service_id not in s.service_tasks):
+                        return
         raise TimedOut(f"service {service} is not gone within {timeout_s:g} s")
 
     # --- beginning and ending; called by `Swarm`

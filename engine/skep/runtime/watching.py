@@ -26,7 +26,7 @@ class Lagging(Exception):
     """The watcher was too slow; begin again with `since`."""
 
 
-async def durable(engine: Engine) -> AsyncIterator[None]:
+async def durable(engine: Engine) -> AsyncGenerator[None, None]:
     """Yield at once, and then after each group that became durable; groups that come meanwhile count as one."""
     event = anyio.Event()
 

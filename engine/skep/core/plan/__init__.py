@@ -39,6 +39,7 @@ WAKES: dict[Topic, tuple[str, ...]] = {
     Topic.PENDING: ("placement",),
     Topic.NODE: ("nodes", "placement"),
     Topic.REAPABLE: ("reaping",),
+    Topic.WANTED: ("updates",),
 }
 
 #: Plans whose key is always this one.

@@ -12,13 +12,16 @@ from skep.core.commands import AllocateService, AllocateTasks, Command
 from skep.core.events import ROWS_MAX
 from skep.core.plan.plan import CONTENT, Ids, Plan
 from skep.core.state import FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT, ClusterState
-from skep.model.ids import Instant, ServiceId
+from skep.model.ids import NANOSECONDS, Instant, ServiceId
 from skep.model.service import Endpoint, PortConfig, Service
 
 INGRESS = "ingress"
 
+#: Nanoseconds after which a port that could not be had is looked for again: freeing one wakes only its own service.
+RETRY = 5 * NANOSECONDS
 
-def plan_allocation(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:  # noqa: ARG001 - needs neither
+
+def plan_allocation(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:  # noqa: ARG001 - makes no object
     """Return what a service and its new tasks are given."""
     service = state.services.get(ServiceId(key))
     if service is None:
@@ -26,7 +29,7 @@ def plan_allocation(state: ClusterState, key: str, now: Instant, ids: Ids) -> Pl
     commands: list[Command] = []
     endpoint = _endpoint(state, service)
     if endpoint is None:
-        return CONTENT  # no port is free: its tasks stay NEW until one is
+        return Plan(wake_at=Instant(now + RETRY))  # a port is not to be had: its tasks stay NEW until it is
     if endpoint != (service.endpoint or Endpoint()):
         commands.append(AllocateService(service.id, endpoint))
     index = state.service_tasks.get(service.id)

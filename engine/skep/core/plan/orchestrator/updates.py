@@ -149,6 +149,23 @@ def _progress(state: ClusterState, service: Service, status: UpdateStatus, rollo
     progress = _Progress(_outdated(state, service), [], 0, [], Instant(0), Instant(0))
     if index is None:
         return progress
+    failed_slots = _look_back(state, service, status, progress)
+    for task_id in index.wanted_by_spec.get(service.spec_version, {}):
+        task = state.tasks[task_id]
+        if _crowds_out(state, service, task, progress):
+            progress.in_flight += 1
+        elif task.origin.created_at >= status.started_at and task.slot not in failed_slots:
+            settled_at = task.status.at + rollout.delay
+            if task.state is not TaskState.RUNNING:
+                progress.in_flight += 1
+            elif settled_at > now:
+                progress.in_flight += 1
+                progress.wake_at = earliest(progress.wake_at, settled_at)
+    return progress
+
+
+def _look_back(state: ClusterState, service: Service, status: UpdateStatus, progress: _Progress) -> dict[int, None]:
+    """Note what became of the tasks that the update made; return the slots in which one failed."""
     failed_slots: dict[int, None] = {}
     for task in state.tasks_of(service.id):
         origin = task.origin
@@ -159,23 +176,19 @@ def _progress(state: ClusterState, service: Service, status: UpdateStatus, rollo
             progress.failed.append(task)
         elif task.state is TaskState.RUNNING:
             progress.last_running = max(progress.last_running, task.status.at)
-    for task_id in index.wanted_by_spec.get(service.spec_version, {}):
-        task = state.tasks[task_id]
-        running = task.state is TaskState.RUNNING
-        if len(in_slot := index.wanted_by_slot.get(task.slot, ())) > 1:
-            # start-first, or an update that turned back on one: the others go when the present one runs, or if none does
-            others = [i for i in in_slot if state.tasks[i].origin.spec_version != service.spec_version]
-            if running or all(state.tasks[i].state is not TaskState.RUNNING for i in others):
-                progress.superseded += others
-            else:
-                progress.in_flight += 1
-                continue
-        if task.origin.created_at < status.started_at or task.slot in failed_slots:
-            continue
-        settled_at = task.status.at + rollout.delay
-        if not running:
-            progress.in_flight += 1
-        elif settled_at > now:
-            progress.in_flight += 1
-            progress.wake_at = earliest(progress.wake_at, settled_at)
-    return progress
+    return failed_slots
+
+
+def _crowds_out(state: ClusterState, service: Service, task: Task, progress: _Progress) -> bool:
+    """Note which tasks the present one of a slot supersedes; return whether it cannot yet, since it does not run.
+
+    Two are wanted in a slot by start-first, or where an update turned back on one. If none runs, the present one stays.
+    """
+    in_slot = state.service_tasks[service.id].wanted_by_slot.get(task.slot, ())
+    others = [i for i in in_slot if state.tasks[i].origin.spec_version != service.spec_version]
+    if not others:
+        return False
+    if task.state is TaskState.RUNNING or all(state.tasks[i].state is not TaskState.RUNNING for i in others):
+        progress.superseded += others
+        return False
+    return True
