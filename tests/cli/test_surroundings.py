@@ -98,7 +98,8 @@ def test_a_log_with_an_event_of_a_newer_version_is_refused_by_its_name(ended: Da
     assert "node.levitated/9" in sentence
 
 
-def test_an_engine_that_fails_ends_the_daemon_with_a_sentence(daemon: Daemon, docker: None) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("docker")
+def test_an_engine_that_fails_ends_the_daemon_with_a_sentence(daemon: Daemon) -> None:
     daemon.start(*SIMULATED)
     daemon.docker("swarm", "init")
     with closing(sqlite3.connect(daemon.log())) as database, database:
@@ -109,7 +110,8 @@ def test_an_engine_that_fails_ends_the_daemon_with_a_sentence(daemon: Daemon, do
     assert "somebody claimed after epoch" in sentence
 
 
-def test_a_second_interrupt_ends_a_daemon_whose_end_takes_long(daemon: Daemon, docker: None) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("docker")
+def test_a_second_interrupt_ends_a_daemon_whose_end_takes_long(daemon: Daemon) -> None:
     daemon.start()
     daemon.docker("swarm", "init")
     daemon.create("web", "sleep", "1000", replicas=1)

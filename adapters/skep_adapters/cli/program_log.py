@@ -21,7 +21,8 @@ def set_up() -> None:
     """Send everything that is logged to standard error, from `info` on; libraries from `warning` on."""
     terminal = sys.stderr.isatty()
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        # plain: the default, by rich, shows the values of local variables, and some of those are secret
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
