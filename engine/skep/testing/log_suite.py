@@ -15,7 +15,7 @@ from skep.ports.event_log import GENESIS, RECORD_BYTES_MAX, Conflict, Epoch, Eve
 from skep.testing.expectation import raising
 
 #: Longer than any wait that an implementation has between a commit and its followers.
-SOON_S = 5.0
+SOON_S = 20.0
 
 #: More than fits in one statement of any implementation.
 MANY = 25_000
