@@ -18,6 +18,9 @@ from skep_adapters.docker_api.filters import Filters, parse
 from skep_adapters.docker_api.render import render
 from skep_adapters.docker_api.times import parse_timestamp, rfc3339, rfc3339_fixed
 
+#: value, struct, path within the container, type
+PLACE = "{} into Go struct field {}.TaskTemplate.ContainerSpec.{} of type {}"
+
 
 def refusal(kind: Any, body: str) -> str:
     with pytest.raises(ApiError) as error:
@@ -133,13 +136,11 @@ def test_half_a_surrogate_pair_cannot_reach_the_log() -> None:
         ),
         (
             '{"TaskTemplate":{"ContainerSpec":{"Secrets":[{"File":{"Mode":-1}}]}}}',
-            "number -1 into "
-            "Go struct field SecretReferenceFileTarget.TaskTemplate.ContainerSpec.Secrets.File.Mode of type fs.FileMode",
+            PLACE.format("number -1", "SecretReferenceFileTarget", "Secrets.File.Mode", "fs.FileMode"),
         ),
         (
             '{"TaskTemplate":{"ContainerSpec":{"Configs":[{"File":"x"}]}}}',
-            "string into Go struct field ConfigReference.TaskTemplate.ContainerSpec.Configs.File of type "
-            "swarm.ConfigReferenceFileTarget",
+            PLACE.format("string", "ConfigReference", "Configs.File", "swarm.ConfigReferenceFileTarget"),
         ),
         (
             '{"UpdateConfig":{"MaxFailureRatio":"x"}}',
@@ -150,9 +151,8 @@ def test_half_a_surrogate_pair_cannot_reach_the_log() -> None:
             "number 1e3 into Go struct field ReplicatedService.Mode.Replicated.Replicas of type uint64",
         ),
         (
-            '{"Mode":{"Replicated":{"Replicas":99999999999999999999}}}',
-            "number 99999999999999999999 into "
-            "Go struct field ReplicatedService.Mode.Replicated.Replicas of type uint64",
+            '{"TaskTemplate":{"ForceUpdate":99999999999999999999}}',
+            "number 99999999999999999999 into Go struct field TaskSpec.TaskTemplate.ForceUpdate of type uint64",
         ),
         ('{"Mode":{"Global":1}}', "number into Go struct field ServiceMode.Mode.Global of type swarm.GlobalService"),
     ],

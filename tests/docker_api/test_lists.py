@@ -1,0 +1,55 @@
+"""Lists: whole, in order, and sent in slices when they are long."""
+
+import json
+
+import pytest
+from docker_harness import served
+from skep_adapters.docker_api import answers
+from skep_adapters.docker_api.answers import chosen
+
+MANY = {
+    "Name": "many",
+    "TaskTemplate": {"ContainerSpec": {"Image": "a"}},
+    "Mode": {"Replicated": {"Replicas": answers.SLICE_OBJECTS * 2 + 1}},
+}
+
+
+async def test_a_long_list_comes_whole_and_in_order() -> None:
+    async with served(nodes=2) as api:
+        await api.ask("POST", "/services/create", MANY)
+        await api.cluster.converged("many")
+        async with api.http.get("http://skep/tasks") as answer:
+            assert answer.headers["Transfer-Encoding"] == "chunked"
+            text = await answer.read()
+        assert text.endswith(b"]\n")
+        ids = [task["ID"] for task in json.loads(text)]
+        assert len(set(ids)) == len(ids) == answers.SLICE_OBJECTS * 2 + 1
+        assert ids == sorted(ids)
+        (service,) = await api.get("/services?status=true")
+        count = len(ids)
+        assert service["ServiceStatus"] == {"RunningTasks": count, "DesiredTasks": count, "CompletedTasks": 0}
+
+
+async def test_only_tasks_of_the_present_template_are_up_to_date() -> None:
+    async with served() as api:
+        body = {"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "a"}}}
+        await api.ask("POST", "/services/create", body)
+        await api.cluster.converged("web")
+        version = (await api.get("/services/web"))["Version"]["Index"]
+        body["TaskTemplate"] = {"ContainerSpec": {"Image": "b"}}
+        assert await api.ask("POST", f"/services/web/update?version={version}", body) == (200, {"Warnings": None})
+        await api.cluster.converged("web")
+        assert len(await api.get("/tasks")) == 2
+        (current,) = await api.get('/tasks?filters={"_up-to-date":["true"],"service":["web"]}')
+        assert current["Spec"]["ContainerSpec"]["Image"] == "b"
+        assert "Runtime" not in current["Spec"]
+        (named,) = await api.get(f'/tasks?filters={{"name":["web.1.{current["ID"]}"]}}')
+        assert named["ID"] == current["ID"]
+
+
+async def test_order_does_not_depend_on_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [f"{n * 7919 % 1000:04}" for n in range(1000)]
+    expected = sorted(word for word in words if word[-1] != "0")
+    assert await chosen(words, lambda word: word[-1] != "0", str) == expected
+    monkeypatch.setattr(answers, "SLICE_LOOKS", 10)
+    assert await chosen(words, lambda word: word[-1] != "0", str) == expected
