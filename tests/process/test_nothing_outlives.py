@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from process_harness import exists, new_marker, running, shell, until_gone, with_marker
+from process_harness import exists, kill_marked, new_marker, running, shell, until_gone, with_marker
 from skep.ports.executor import TaskFailed
 from skep_adapters.process import kin
 from skep_adapters.process.executor import ProcessExecutor, StateDirInUseError
@@ -62,10 +62,18 @@ def agent(state_dir: Path, scripts: Sequence[str]) -> Iterator[tuple[subprocess.
             process.kill()
 
 
+@pytest.fixture
+def marker() -> Iterator[str]:
+    """What tells the processes of one test; none of them is left when it ends, however it ends."""
+    marker = new_marker()
+    yield marker
+    kill_marked(marker)
+
+
 @pytest.mark.parametrize("end", ["stop", "exit"])
-async def test_no_process_outlives_its_task(tmp_path: Path, end: str) -> None:
+async def test_no_process_outlives_its_task(tmp_path: Path, end: str, marker: str) -> None:
     async with running(tmp_path) as cluster:
-        markers = {name: new_marker() for name in ESCAPES}
+        markers = {name: f"{marker}{number}" for number, name in enumerate(ESCAPES)}
         tasks = {
             name: await cluster.started(shell(ESCAPES[name].format(m=marker, py=sys.executable)))
             for name, marker in markers.items()
@@ -83,8 +91,7 @@ async def test_no_process_outlives_its_task(tmp_path: Path, end: str) -> None:
             assert not with_marker(markers[name]), name
 
 
-async def test_no_process_outlives_an_agent_that_is_killed(tmp_path: Path) -> None:
-    marker = new_marker()
+async def test_no_process_outlives_an_agent_that_is_killed(tmp_path: Path, marker: str) -> None:
     with agent(tmp_path, scripts(marker)) as (process, supervisor):
         assert len(with_marker(marker)) > len(ESCAPES)
         process.kill()
@@ -111,8 +118,9 @@ async def test_the_supervisor_ignores_what_people_send_to_stop_things(tmp_path: 
 
 
 @pytest.mark.parametrize("victim", ["supervisor", "keeper"])
-async def test_tasks_fail_when_what_keeps_them_dies_and_others_can_be_started(tmp_path: Path, victim: str) -> None:
-    marker = new_marker()
+async def test_tasks_fail_when_what_keeps_them_dies_and_others_can_be_started(
+    tmp_path: Path, victim: str, marker: str
+) -> None:
     async with running(tmp_path) as cluster:
         controllers = [await cluster.started(shell(script)) for script in scripts(marker)]
         await asyncio.sleep(0.1)
@@ -128,9 +136,10 @@ async def test_tasks_fail_when_what_keeps_them_dies_and_others_can_be_started(tm
         assert await cluster.output(shell("echo again")) == "again\n"
 
 
-async def test_a_keeper_that_does_not_answer_is_killed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_keeper_that_does_not_answer_is_killed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marker: str
+) -> None:
     monkeypatch.setattr("skep_adapters.process.run.KILL_ANSWER_S", 0.2)
-    marker = new_marker()
     async with running(tmp_path) as cluster:
         controller = await cluster.started(shell(f"setsid sleep {marker} & sleep {marker}"))
         kin.kill(keepers_of(tmp_path), signal.SIGSTOP)
@@ -152,8 +161,7 @@ async def test_a_supervisor_that_does_not_answer_is_told(tmp_path: Path, monkeyp
         assert await cluster.output(shell("echo again")) == "again\n"
 
 
-async def test_leftovers_are_killed_before_open_returns(tmp_path: Path) -> None:
-    marker = new_marker()
+async def test_leftovers_are_killed_before_open_returns(tmp_path: Path, marker: str) -> None:
     with agent(tmp_path, scripts(marker)) as (process, supervisor):
         keepers = keepers_of(tmp_path)
         kin.kill([supervisor, *keepers], signal.SIGSTOP)  # so that none of them does its duty
@@ -166,9 +174,8 @@ async def test_leftovers_are_killed_before_open_returns(tmp_path: Path) -> None:
             assert await cluster.output(shell("echo again")) == "again\n"
 
 
-async def test_leftovers_are_found_when_all_that_kept_them_is_gone(tmp_path: Path) -> None:
+async def test_leftovers_are_found_when_all_that_kept_them_is_gone(tmp_path: Path, marker: str) -> None:
     """All but one: a process that left its session and its environment, and whose keepers were all shot at once."""
-    marker = new_marker()
     with agent(tmp_path, scripts(marker, without="no environment")) as (process, supervisor):
         keepers = keepers_of(tmp_path)
         kin.kill([supervisor, *keepers], signal.SIGSTOP)
