@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 
 from skep.core.indexes import Touched
 from skep.core.plan import PLANS, keys_of
-from skep.model.ids import Instant
+from skep.model.ids import EPOCH, Instant
 
 Key = tuple[str, str]
 
@@ -44,6 +44,14 @@ class Wakes:
         while self._timers and self._at.get(self._timers[0][1]) != self._timers[0][0]:
             heappop(self._timers)
         return self._timers[0][0] if self._timers else None
+
+    def wakes_at(self, plan: str, key: str) -> Instant:
+        """Return the instant at which a key is to be woken; 0 if at none."""
+        return self._at.get((plan, key), EPOCH)
+
+    def due(self) -> list[Key]:
+        """Return the keys that are due, in the order in which they will be planned."""
+        return [(plan, key) for plan, keys in self._due.items() for key in keys]
 
     def ring(self, now: Instant) -> None:
         """Wake the keys whose instant has come."""

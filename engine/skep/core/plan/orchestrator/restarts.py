@@ -24,15 +24,22 @@ def plan_restarts(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan
     if service is None or index is None or not index.ended:
         return CONTENT
     ended = [state.tasks[i] for i in islice(index.ended, ROWS_MAX)]
-    # a slot that an update already gave another task needs no second one
-    orphaned = [t for t in ended if not t.slot or len(index.wanted_by_slot[t.slot]) == 1]
-    again = [t for t in orphaned if should_restart(state, t)]
+    again = [t for t in ended if not _succeeded(state, service, t) and should_restart(state, t)]
     commands: list[Command] = []
     if again:
         commands += replacements(service, again, now, ids, delay=restarts_of(service.spec.template).delay)
     commands.append(DesireTasks(tuple(t.id for t in ended), TaskState.SHUTDOWN))
     cause = max(t.version for t in ended)
     return Plan(tuple(commands), cause=cause, more=len(index.ended) > len(ended))
+
+
+def _succeeded(state: ClusterState, service: Service, task: Task) -> bool:
+    """Whether an update already gave the slot another task. One of the present template is followed by its like."""
+    in_slot = state.service_tasks[service.id].wanted_by_slot.get(task.slot, ())
+    present = task.origin.spec_version == service.spec_version
+    return any(
+        i != task.id and (not present or state.tasks[i].origin.spec_version == service.spec_version) for i in in_slot
+    )
 
 
 def should_restart(state: ClusterState, task: Task) -> bool:

@@ -150,9 +150,12 @@ def _progress(state: ClusterState, service: Service, status: UpdateStatus, rollo
     if index is None:
         return progress
     failed_slots = _look_back(state, service, status, progress)
+    for slot in failed_slots:
+        # it was tried: what follows there is the restart policy's; start-first keeps the old task where that gives up
+        progress.outdated.pop(slot, None)
     for task_id in index.wanted_by_spec.get(service.spec_version, {}):
         task = state.tasks[task_id]
-        if _crowds_out(state, service, task, progress):
+        if _crowds_out(state, service, task, progress, failed=task.slot in failed_slots):
             progress.in_flight += 1
         elif task.origin.created_at >= status.started_at and task.slot not in failed_slots:
             settled_at = task.status.at + rollout.delay
@@ -179,16 +182,17 @@ def _look_back(state: ClusterState, service: Service, status: UpdateStatus, prog
     return failed_slots
 
 
-def _crowds_out(state: ClusterState, service: Service, task: Task, progress: _Progress) -> bool:
+def _crowds_out(state: ClusterState, service: Service, task: Task, progress: _Progress, *, failed: bool) -> bool:
     """Note which tasks the present one of a slot supersedes; return whether it cannot yet, since it does not run.
 
-    Two are wanted in a slot by start-first, or where an update turned back on one. If none runs, the present one stays.
+    Two are wanted in a slot by start-first, or where an update turned back on one. If none runs, the present one stays,
+    and also where one of the present template `failed`: an update that goes on does not wait for that slot.
     """
     in_slot = state.service_tasks[service.id].wanted_by_slot.get(task.slot, ())
     others = [i for i in in_slot if state.tasks[i].origin.spec_version != service.spec_version]
     if not others:
         return False
-    if task.state is TaskState.RUNNING or all(state.tasks[i].state is not TaskState.RUNNING for i in others):
+    if failed or task.state is TaskState.RUNNING or all(state.tasks[i].state is not TaskState.RUNNING for i in others):
         progress.superseded += others
         return False
     return True

@@ -1,0 +1,283 @@
+"""Whatever people, agents and time do, in whatever order: what always holds holds after every record.
+
+A story is a list of steps; what a step means depends on what there is then. After each story the swarm is left alone,
+and must come to rest: every plan content, every service with what it wants, and nothing left of what was removed.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import skep
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from skep.core.codec import decode_record, decode_state, encode_record, encode_state
+from skep.core.commands import (
+    CreateSecret,
+    RemoveNode,
+    RemoveSecret,
+    RemoveService,
+    RollbackService,
+    StartEngine,
+    UpdateSwarm,
+)
+from skep.core.fold import fold
+from skep.core.invariants import check
+from skep.core.plan import every_key
+from skep.core.record import Record
+from skep.core.rejected import Rejected
+from skep.core.state import ClusterState
+from skep.model.ids import NANOSECONDS, SecretId, TaskId
+from skep.model.secret import SecretSpec
+from skep.model.service import (
+    Placement,
+    PortConfig,
+    RestartPolicy,
+    Service,
+    ServiceSpec,
+    UpdateConfig,
+)
+from skep.model.states import Availability, NodeState, TaskState, UpdateState
+from skep.model.swarm import OrchestrationConfig
+from skep.runtime.reconciler import Wakes
+from skep.testing.beginning import join_nodes, sealed
+from skep.testing.core_swarm import CoreSwarm
+
+Step = tuple[str, int, int]
+
+
+class Story(CoreSwarm):
+    """A swarm that checks itself after every record, and in which steps are said in numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(nodes=3)
+        self.named = 0
+        self.reached: dict[TaskId, tuple[TaskState, TaskState]] = {}
+
+    def _add(self, record: Record) -> None:
+        super()._add(record)
+        check(self.state)
+        for task in self.state.tasks.values():
+            before = self.reached.get(task.id, (TaskState.NEW, TaskState.READY))
+            now = (task.state, task.desired)
+            assert now[0] >= before[0], f"{task} went back from {before}"
+            assert now[1] >= before[1], f"{task} went back from {before}"
+            self.reached[task.id] = now
+
+    def tell(self, steps: list[Step]) -> None:
+        for name, a, b in steps:
+            try:
+                getattr(self, f"_{name}")(a, b)
+            except Rejected:
+                continue
+
+    def end(self) -> None:
+        """Faults stop: every node comes back, nothing is stuck, and long enough passes."""
+        self.stuck.clear()
+        for node in list(self.state.nodes.values()):
+            if node.status.state is not NodeState.READY:
+                self.observe(node.id, NodeState.READY)
+            if node.spec.availability is not Availability.ACTIVE:
+                self.avail(node.id, Availability.ACTIVE)
+        for service in list(self.state.services.values()):
+            constrained = service.spec.template.placement
+            if constrained is not None and constrained.constraints:
+                self.update(service.id, _with(service, placement=None))
+        self.advance(90)
+
+    # --- steps
+
+    def _one(self, table: Any, number: int) -> Any:
+        if not table:
+            raise Rejected.invalid("there is none")
+        return list(table.values())[number % len(table)]
+
+    def _create(self, a: int, b: int) -> None:
+        self.named += 1
+        secret = list(self.state.secrets.values())[:1] if b & 1 else []
+        ports = [PortConfig(target_port=80, published_port=(8000 + a % 3) * (b & 2 and 1))] if b & 6 else []
+        # without delay only a few times: else one instant never ends
+        delay = (0 if a % 4 else NANOSECONDS, None, NANOSECONDS)[b % 3]
+        policy = RestartPolicy(condition=("any", "on-failure", "none")[a % 3], delay=delay, max_attempts=a % 4)
+        spec = skep.service_spec(
+            f"s{self.named}", f"v{a % 2}", replicas=a % 6, secrets=secret, ports=ports, restart=policy
+        )
+        update = UpdateConfig(
+            parallelism=b % 3,
+            delay=(b % 2) * NANOSECONDS,
+            failure_action=("pause", "continue", "rollback")[b % 3],
+            order=("stop-first", "start-first")[a % 2],
+        )
+        self.create(replace(spec, update_config=update, rollback_config=update if a % 3 else None))
+
+    def _scale(self, a: int, b: int) -> None:
+        self.scale(self._one(self.state.services, a).id, b % 7)
+
+    def _image(self, a: int, b: int) -> None:
+        service = self._one(self.state.services, a)
+        container = replace(service.spec.container, image=("v0", "v1", "bad")[b % 3])
+        self.update(service.id, _with(service, container_spec=container))
+
+    def _constrain(self, a: int, b: int) -> None:
+        service = self._one(self.state.services, a)
+        placement = (
+            Placement(constraints=("node.labels.none == x",)),
+            Placement(max_replicas=2),
+            Placement(constraints=("node.hostname != node-1",)),
+        )[b % 3]
+        self.update(service.id, _with(service, placement=placement))
+
+    def _label(self, a: int, b: int) -> None:
+        service = self._one(self.state.services, a)
+        self.update(service.id, replace(service.spec, labels={"a": str(b)}))
+
+    def _publish(self, a: int, b: int) -> None:
+        service = self._one(self.state.services, a)
+        ports = tuple(PortConfig(target_port=80 + n, published_port=(0, 8000)[b & 1] * (n + 1)) for n in range(b % 3))
+        endpoint = skep.service_spec("x", ports=ports).endpoint_spec
+        self.update(service.id, replace(service.spec, endpoint_spec=endpoint))
+
+    def _rollback(self, a: int, _: int) -> None:
+        service = self._one(self.state.services, a)
+        self.submit(RollbackService(service.id, service.version))
+
+    def _remove(self, a: int, _: int) -> None:
+        self.submit(RemoveService(self._one(self.state.services, a).id))
+
+    def _available(self, a: int, b: int) -> None:
+        self.avail(self._one(self.state.nodes, a).id, list(Availability)[b % 3])
+
+    def _down(self, a: int, _: int) -> None:
+        self.observe(self._one(self.state.nodes, a).id, NodeState.DOWN, "heartbeat failure")
+
+    def _back(self, a: int, _: int) -> None:
+        self.observe(self._one(self.state.nodes, a).id, NodeState.READY)
+
+    def _join(self, a: int, _: int) -> None:
+        node_id = f"later-{a % 3}"
+        self.submit(join_nodes(node_id))
+        self.observe(node_id, NodeState.READY)
+
+    def _strike(self, a: int, b: int) -> None:
+        if len(self.state.nodes) > 2:
+            self.submit(RemoveNode(self._one(self.state.nodes, a).id, force=bool(b & 1)))
+
+    def _secret(self, a: int, _: int) -> None:
+        self.submit(CreateSecret(SecretId(self.ids.new()), SecretSpec(name=f"secret{a % 3}"), sealed("secret")))
+
+    def _forget(self, a: int, _: int) -> None:
+        self.submit(RemoveSecret(self._one(self.state.secrets, a).id))
+
+    def _limit(self, a: int, _: int) -> None:
+        cluster = self.state.cluster
+        assert cluster is not None
+        orchestration = OrchestrationConfig(task_history_retention_limit=a % 4)
+        self.submit(UpdateSwarm(cluster.version, replace(cluster.spec, orchestration=orchestration)))
+
+    def _report(self, a: int, b: int) -> None:
+        task = self._one(self.state.tasks, a)
+        if task.node_id and task.node_id not in self.silent:
+            self.report(task, (TaskState.RUNNING, TaskState.FAILED, TaskState.COMPLETE, TaskState.REJECTED)[b % 4])
+
+    def _stick(self, a: int, _: int) -> None:
+        self.stuck[self._one(self.state.tasks, a).id] = None
+
+    def _settle(self, _a: int, _b: int) -> None:
+        self.settle()
+        self.check_content()
+
+    def _work(self, _a: int, _b: int) -> None:
+        self.work()
+
+    def _quiet(self, _a: int, _b: int) -> None:
+        self.quiet()
+        self.check_content()
+
+    def _advance(self, a: int, b: int) -> None:
+        self.advance((a % 8) + (b % 4) / 4)
+        self.check_content()
+
+    def _recover(self, _a: int, _b: int) -> None:
+        """The engine starts again: state from a checkpoint, every key planned once."""
+        self.state = decode_state(encode_state(self.state))
+        self.state.take_touched()
+        self.wakes = Wakes()
+        for key in every_key(self.state):
+            self.wakes.wake(*key)
+        self.submit(StartEngine("again"))
+
+
+def _with(service: Service, **changes: Any) -> ServiceSpec:
+    return replace(service.spec, task_template=replace(service.spec.template, **changes))
+
+
+STEPS = sorted(
+    name[1:]
+    for name, value in vars(Story).items()
+    if isinstance(value, Callable) and name.startswith("_") and not name.startswith(("__", "_add", "_one"))
+)
+
+steps = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 11), st.integers(0, 11)), min_size=1, max_size=30)
+
+
+def assert_at_rest(story: Story) -> None:
+    """Every service has what it wants, or says why not; and nothing is kept for nobody."""
+    for service in story.state.services.values():
+        given_up = story.state.given_up.get(service.id, {})
+        wanted = (service.spec.replicas or 0) - len(given_up)
+        tasks = story.tasks(service.id, wanted=True)
+        paused = service.update_status is not None and "paused" in service.update_status.state
+        held = service.endpoint is None and service.spec.endpoint_spec is not None
+        if service.spec.container.image == "bad" or paused or held:
+            continue
+        assert len(tasks) == max(0, wanted), f"{service} has {tasks}"
+        assert service.update_status is None or service.update_status.state in (
+            UpdateState.COMPLETED,
+            UpdateState.ROLLBACK_COMPLETED,
+        ), service
+        for task in tasks:
+            assert task.state is TaskState.RUNNING or "max replicas" in task.status.err, f"{task} of {service}"
+    for service_id in story.state.service_tasks:
+        assert service_id in story.state.services, f"tasks are left of {service_id}"
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.generate, Phase.shrink),
+)
+@given(steps)
+def test_whatever_happens_what_always_holds_holds(told: list[Step]) -> None:
+    story = Story()
+    story.broken["bad"] = "task: non-zero exit (1)"
+    story.tell(told)
+    story.end()
+    story.check()
+    assert_at_rest(story)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@given(steps, st.integers(0, 1000))
+def test_folding_in_two_parts_gives_what_folding_in_one_gives(told: list[Step], cut: int) -> None:
+    story = Story()
+    story.tell(told)
+    bodies = [encode_record(record) for record in story.records]
+    cut %= len(bodies) + 1
+    first = _folded(ClusterState(), bodies[:cut])
+    through_a_checkpoint = _folded(decode_state(encode_state(first)), bodies[cut:])
+    straight_on = _folded(first, bodies[cut:])
+    whole = _folded(ClusterState(), bodies)
+    assert encode_state(straight_on) == encode_state(through_a_checkpoint) == encode_state(whole)
+    assert encode_state(whole) == encode_state(story.state)
+    for state in (straight_on, through_a_checkpoint, whole):
+        check(state)
+
+
+def _folded(state: ClusterState, bodies: list[bytes]) -> ClusterState:
+    for body in bodies:
+        record = decode_record(body)
+        fold(state, record.position, record.time, record.command_id, record.events)
+    return state
