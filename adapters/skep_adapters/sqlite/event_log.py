@@ -1,6 +1,6 @@
 """The log in a SQLite file.
 
-- An append is one statement in autocommit, so one hop to the connection's thread; above `ROWS_PER_STATEMENT` it is one
+- An append is one statement in autocommit, so one hop to the connection's thread; above `COLUMNS_PER_STATEMENT` it is one
   explicit transaction.
 - The writer is fenced twice: other processes by a lock file, older claims of this process by the epoch that every
   append's statement checks. Under a valid epoch nobody else appends, so the end that we remember is the end.
@@ -38,18 +38,17 @@ from skep_adapters.sqlite.files import make_directory
 from skep_adapters.sqlite.lock import ProcessLock
 from skep_adapters.sqlite.wal import survey
 
-#: Three parameters a row, below SQLite's default limit of 32,766 parameters a statement.
-ROWS_PER_STATEMENT = 10_000
+#: Position, body, digest.
+COLUMNS = 3
+
+#: With the epoch, below SQLite's default limit of 32,766 parameters a statement.
+COLUMNS_PER_STATEMENT = 10_000 * COLUMNS
 
 #: How often a follower looks when the writer is not in its own log object.
 POLL_S = 0.2
 
 #: Records a follower reads at a time.
 FOLLOW_BATCH = 128
-
-
-#: Position, body, digest.
-_Row = tuple[int, str, bytes]
 
 
 @functools.lru_cache(maxsize=64)
@@ -126,20 +125,20 @@ class SqliteEventLog:
             writer, head = self._writable(expected, epoch)
             if self._unclean:
                 await self._clean(writer)
-            rows: list[_Row] = []
-            position, digest = head.position, head.digest
-            for body, text in zip(bodies, texts, strict=True):
-                position, digest = Position(position + 1), chained(digest, body)
-                rows.append((position, text, digest))
+            columns: list[object] = []
+            digest = head.digest
+            for position, (body, text) in enumerate(zip(bodies, texts, strict=True), head.position + 1):
+                digest = chained(digest, body)
+                columns += (position, text, digest)
             self._head = None
             try:
-                await self._insert(writer, rows, epoch)
+                await self._insert(writer, columns, epoch)
             except sqlite3.Error as error:
                 failure = append_failed(self._path, error)
                 if isinstance(failure, LogFull):
                     self._head, self._unclean = head, True
                 raise failure from error
-            self._head = end = Head(position, digest)
+            self._head = end = Head(Position(head.position + len(bodies)), digest)
         grown, self._grown = self._grown, anyio.Event()
         grown.set()
         return end
@@ -153,24 +152,25 @@ class SqliteEventLog:
             raise Conflict(f"{self._path} ends at position {self._head.position}, not {expected}")
         return self._writer, self._head
 
-    async def _insert(self, writer: aiosqlite.Connection, rows: list[_Row], epoch: Epoch) -> None:
-        if len(rows) <= ROWS_PER_STATEMENT:
-            await self._insert_some(writer, rows, epoch)
+    async def _insert(self, writer: aiosqlite.Connection, columns: list[object], epoch: Epoch) -> None:
+        """Insert rows, whose columns follow each other in `columns`."""
+        if len(columns) <= COLUMNS_PER_STATEMENT:
+            await self._insert_some(writer, columns, epoch)
             return
         await writer.execute_fetchall("BEGIN IMMEDIATE")
         try:
-            for start in range(0, len(rows), ROWS_PER_STATEMENT):
-                await self._insert_some(writer, rows[start : start + ROWS_PER_STATEMENT], epoch)
+            for start in range(0, len(columns), COLUMNS_PER_STATEMENT):
+                await self._insert_some(writer, columns[start : start + COLUMNS_PER_STATEMENT], epoch)
             await writer.execute_fetchall("COMMIT")
         except BaseException:
             with CancelScope(shield=True):
                 await writer.rollback()  # nothing, if the commit happened or the error rolled back already
             raise
 
-    async def _insert_some(self, writer: aiosqlite.Connection, rows: list[_Row], epoch: Epoch) -> None:
-        parameters = [column for row in rows for column in row]
-        cursor = await writer.execute(_insertion(len(rows)), (*parameters, epoch))
-        if cursor.rowcount != len(rows):
+    async def _insert_some(self, writer: aiosqlite.Connection, columns: list[object], epoch: Epoch) -> None:
+        rows = len(columns) // COLUMNS
+        cursor = await writer.execute(_insertion(rows), (*columns, epoch))
+        if cursor.rowcount != rows:
             raise Conflict(f"{self._path}: somebody claimed after epoch {epoch}; nothing of ours was written")
 
     async def _clean(self, writer: aiosqlite.Connection) -> None:
