@@ -1,7 +1,7 @@
 """The log in a SQLite file.
 
-- An append is one statement in autocommit, so one hop to the connection's thread; above `COLUMNS_PER_STATEMENT` it is one
-  explicit transaction.
+- An append is one statement in autocommit, so one hop to the connection's thread; with more columns than
+  `COLUMNS_PER_STATEMENT` it is one explicit transaction.
 - The writer is fenced twice: other processes by a lock file, older claims of this process by the epoch that every
   append's statement checks. Under a valid epoch nobody else appends, so the end that we remember is the end.
 - When that is no longer known (an error, a cancellation) every append is a `Conflict` until the next claim.
