@@ -70,7 +70,7 @@ class UnixConnection(http.client.HTTPConnection):
         answer = self.getresponse()
         text = answer.read()
         is_json = answer.headers.get_content_type() == "application/json"
-        return Answer(answer.status, json.loads(text) if is_json else text.decode())
+        return Answer(answer.status, json.loads(text) if is_json else text.decode(errors="replace"))
 
 
 class Following:
@@ -224,6 +224,10 @@ class Daemon:
         assert status == 200, (path, status, value)
         return value
 
+    def lines(self, name: str) -> str:
+        """Return what tasks of the service printed, between the bytes that frame it."""
+        return str(self.get(f"/services/{name}/logs?stdout=1&stderr=1"))
+
     def create(self, kind: str, spec: Any) -> str:
         """Create an object; return its id."""
         status, value = self.ask("POST", f"/{kind}/create", spec)
@@ -263,7 +267,7 @@ class Daemon:
 
 def service(name: str, *args: str, replicas: int = 1, **container: Any) -> dict[str, Any]:
     """Return the spec of a service whose processes run `args`."""
-    template = {"ContainerSpec": {"Image": "host", "Args": args, **container}}
+    template = {"ContainerSpec": {"Image": "host", "Args": list(args), **container}}
     return {"Name": name, "TaskTemplate": template, "Mode": {"Replicated": {"Replicas": replicas}}}
 
 
