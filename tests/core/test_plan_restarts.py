@@ -1,0 +1,129 @@
+"""What ends by itself is followed by another, after its delay, if its policy says so (FACTS, chapter 4)."""
+
+import pytest
+from skep.core.events import TasksCreated
+from skep.model.build import service_spec
+from skep.model.ids import NANOSECONDS, ServiceId
+from skep.model.service import RestartPolicy
+from skep.model.states import TaskState
+from skep.model.task import Task
+from skep.testing.core_swarm import CoreSwarm
+
+
+def running(policy: RestartPolicy | None = None, *, replicas: int = 1) -> tuple[CoreSwarm, ServiceId]:
+    swarm = CoreSwarm(nodes=2)
+    web = swarm.create(service_spec("web", "demo", replicas=replicas, restart=policy))
+    swarm.quiet()
+    assert swarm.running(web) == replicas
+    return swarm, web
+
+
+def end(swarm: CoreSwarm, web: ServiceId, state: TaskState) -> Task:
+    """End the wanted task of the first slot; return what is wanted there then, or the same."""
+    task = swarm.tasks(web, wanted=True)[0]
+    swarm.report(task, state, err="task: non-zero exit (1)")
+    swarm.quiet()
+    return (swarm.tasks(web, wanted=True) or [task])[-1]
+
+
+@pytest.mark.parametrize(
+    ("condition", "state", "followed"),
+    [
+        ("any", TaskState.COMPLETE, True),
+        ("any", TaskState.FAILED, True),
+        ("any", TaskState.REJECTED, True),
+        ("", TaskState.FAILED, True),
+        ("on-failure", TaskState.COMPLETE, False),
+        ("on-failure", TaskState.FAILED, True),
+        ("on-failure", TaskState.REJECTED, True),
+        ("none", TaskState.COMPLETE, False),
+        ("none", TaskState.FAILED, False),
+    ],
+)
+def test_the_condition_says_whether_another_follows(condition: str, state: TaskState, *, followed: bool) -> None:
+    swarm, web = running(RestartPolicy(condition=condition))
+    ended = swarm.tasks(web)[0]
+    after = end(swarm, web, state)
+    assert (after.id != ended.id) is followed
+    assert swarm.state.tasks[ended.id].desired is TaskState.SHUTDOWN
+    assert (swarm.slots(web) == [1]) is followed
+    swarm.check()
+
+
+def test_what_follows_is_ready_until_the_delay_is_over_and_then_running() -> None:
+    swarm, web = running(RestartPolicy(delay=3 * NANOSECONDS))
+    follower = end(swarm, web, TaskState.FAILED)
+    assert (follower.desired, follower.state) == (TaskState.READY, TaskState.READY)
+    swarm.advance(2.999)
+    assert swarm.state.tasks[follower.id].desired is TaskState.READY
+    swarm.advance(0.001)
+    assert swarm.state.tasks[follower.id].state is TaskState.RUNNING
+    swarm.check()
+
+
+def test_the_delay_is_five_seconds_where_none_was_said() -> None:
+    swarm, web = running()
+    follower = end(swarm, web, TaskState.FAILED)
+    assert follower.origin.start_at == swarm.now + 5 * NANOSECONDS
+    swarm.check()
+
+
+def test_without_a_delay_what_follows_runs_at_once() -> None:
+    swarm, web = running(RestartPolicy(delay=0))
+    follower = end(swarm, web, TaskState.FAILED)
+    assert follower.origin.start_at == 0
+    assert follower.state is TaskState.RUNNING
+    swarm.check()
+
+
+def test_what_follows_names_what_it_replaces_and_why() -> None:
+    swarm, web = running(replicas=2)
+    ended = swarm.tasks(web)[0]
+    swarm.report(ended, TaskState.FAILED)
+    failed_at = swarm.state.position
+    swarm.settle()
+    record = next(r for r in swarm.records if any(isinstance(e, TasksCreated) and e.replaces for e in r.events))
+    assert record.cause == failed_at
+    assert swarm.tasks(web)[-1].origin.replaces == ended.id
+    swarm.check()
+
+
+def test_two_attempts_are_three_runs_and_then_the_slot_gives_up() -> None:
+    swarm, web = running(RestartPolicy(delay=0, max_attempts=2))
+    swarm.broken["demo"] = "task: non-zero exit (1)"
+    end(swarm, web, TaskState.FAILED)
+    swarm.advance(60)
+    assert len(swarm.tasks(web)) == 3
+    assert swarm.slots(web) == []
+    assert list(swarm.state.given_up[web]) == [1]
+    swarm.check()
+
+
+def test_attempts_are_counted_in_each_slot() -> None:
+    swarm, web = running(RestartPolicy(delay=0, max_attempts=1), replicas=2)
+    swarm.broken["demo"] = "task: non-zero exit (1)"
+    end(swarm, web, TaskState.FAILED)
+    assert swarm.slots(web) == [2]
+    assert swarm.running(web) == 1
+    swarm.check()
+
+
+def test_a_new_template_begins_to_count_anew() -> None:
+    swarm, web = running(RestartPolicy(condition="none"))
+    end(swarm, web, TaskState.FAILED)
+    swarm.update(web, service_spec("web", "better", restart=RestartPolicy(condition="none")))
+    swarm.advance(30)
+    assert swarm.running(web) == 1
+    assert not swarm.state.given_up
+    swarm.check()
+
+
+def test_a_task_that_was_not_wanted_any_more_is_not_followed() -> None:
+    swarm, web = running(replicas=2)
+    victim = next(t for t in swarm.tasks(web) if t.slot == 2)
+    swarm.scale(web, 1)
+    swarm.settle()
+    swarm.report(victim, TaskState.FAILED)
+    swarm.advance(30)
+    assert swarm.slots(web) == [1]
+    swarm.check()

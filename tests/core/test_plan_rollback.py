@@ -1,0 +1,107 @@
+"""Going back is a new fact that says what it goes back to (FACTS, chapter 5)."""
+
+from skep.core.commands import RollbackService
+from skep.core.events import ServiceRolledBack
+from skep.core.rejected import Code, Rejected
+from skep.model.build import service_spec
+from skep.model.ids import ServiceId
+from skep.model.service import UpdateConfig
+from skep.model.states import UpdateState
+from skep.testing.core_swarm import CoreSwarm
+from skep.testing.expectation import raising
+
+
+def updated() -> tuple[CoreSwarm, ServiceId]:
+    swarm = CoreSwarm()
+    web = swarm.create(service_spec("web", "v1", replicas=2))
+    swarm.quiet()
+    swarm.update(web, service_spec("web", "v2", replicas=2))
+    swarm.advance(30)
+    return swarm, web
+
+
+def back(swarm: CoreSwarm, web: ServiceId) -> None:
+    swarm.submit(RollbackService(web, swarm.service(web).version))
+    swarm.advance(30)
+
+
+def image(swarm: CoreSwarm, web: ServiceId) -> str:
+    return swarm.service(web).spec.container.image
+
+
+def test_a_rollback_gives_the_previous_spec_and_says_where_it_was_set() -> None:
+    swarm, web = updated()
+    created = next(r.position for r in swarm.records if any(e.name.startswith("service.created") for e in r.events))
+    back(swarm, web)
+    (event,) = swarm.events(ServiceRolledBack)
+    assert isinstance(event, ServiceRolledBack)
+    assert event.to == created
+    assert image(swarm, web) == "v1"
+    swarm.check()
+
+
+def test_a_rollback_by_hand_says_so_and_completes() -> None:
+    swarm, web = updated()
+    swarm.submit(RollbackService(web, swarm.service(web).version))
+    begun = swarm.service(web).update_status
+    assert begun is not None
+    assert (begun.state, begun.message) == (UpdateState.ROLLBACK_STARTED, "manually requested rollback")
+    swarm.advance(30)
+    done = swarm.service(web).update_status
+    assert done is not None
+    assert (done.state, done.message) == (UpdateState.ROLLBACK_COMPLETED, "rollback completed")
+    assert done.completed_at
+    swarm.check()
+
+
+def test_a_rollback_twice_is_a_redo() -> None:
+    swarm, web = updated()
+    back(swarm, web)
+    back(swarm, web)
+    assert image(swarm, web) == "v2"
+    back(swarm, web)
+    assert image(swarm, web) == "v1"
+    assert swarm.running(web) == 2
+    swarm.check()
+
+
+def test_an_automatic_rollback_leaves_no_previous_spec() -> None:
+    swarm, web = updated()
+    swarm.broken["bad"] = "no such command"
+    swarm.update(web, service_spec("web", "bad", replicas=2, update=UpdateConfig(failure_action="rollback")))
+    swarm.advance(30)
+    assert image(swarm, web) == "v2"
+    assert swarm.service(web).previous_spec is None
+    with raising(Rejected) as caught:
+        swarm.submit(RollbackService(web, swarm.service(web).version))
+    assert isinstance(caught.error, Rejected)
+    assert str(caught.error) == f"service {web} does not have a previous spec"
+    assert caught.error.code is Code.FAILED_PRECONDITION
+    swarm.check()
+
+
+def test_a_rollback_of_a_scale_restores_the_count_and_completes_at_once() -> None:
+    swarm = CoreSwarm()
+    web = swarm.create(service_spec("web", "v1", replicas=1))
+    swarm.quiet()
+    swarm.scale(web, 3)
+    swarm.advance(1)
+    swarm.submit(RollbackService(web, swarm.service(web).version))
+    swarm.quiet()
+    status = swarm.service(web).update_status
+    assert status is not None
+    assert status.state is UpdateState.ROLLBACK_COMPLETED
+    assert swarm.running(web) == 1
+    swarm.check()
+
+
+def test_a_failing_rollback_pauses() -> None:
+    swarm, web = updated()
+    swarm.broken["v1"] = "gone bad"
+    swarm.submit(RollbackService(web, swarm.service(web).version))
+    swarm.advance(2)
+    status = swarm.service(web).update_status
+    assert status is not None
+    assert status.state is UpdateState.ROLLBACK_PAUSED
+    assert status.message.startswith("rollback paused due to failure or early termination of task ")
+    swarm.check()
