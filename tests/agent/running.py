@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from skep.ports.lines import LineStore
 from skep.runtime.agent import Agent
-from skep.runtime.memory import MemoryLineStore
+from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.simulated import Behaviours, SimulatedExecutor
 
 from tests.agent.scripted import NODE, ScriptedLink

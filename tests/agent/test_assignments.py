@@ -9,7 +9,7 @@ from skep.ports.executor import LineSink
 from skep.ports.lines import Line, Stream
 from skep.ports.link import AssignedConfig, AssignedSecret, AssignedTask
 from skep.runtime.agent import Agent
-from skep.runtime.memory import MemoryLineStore
+from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.simulated import Behaviour, SimulatedController, SimulatedExecutor
 
 from tests.agent.running import running

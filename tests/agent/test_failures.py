@@ -8,7 +8,7 @@ from skep.model.states import TaskState
 from skep.ports.executor import LineSink, TaskController
 from skep.ports.link import AssignedTask
 from skep.runtime.agent import Agent
-from skep.runtime.memory import MemoryLineStore
+from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.simulated import Behaviour, SimulatedController, SimulatedExecutor
 
 from tests.agent.running import running

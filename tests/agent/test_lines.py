@@ -8,7 +8,7 @@ from skep.model.ids import Instant, ServiceId, TaskId
 from skep.model.states import TaskState
 from skep.ports.lines import Line, Stream
 from skep.ports.link import LineSelector
-from skep.runtime.memory import MemoryLineStore
+from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.simulated import Behaviour, Printed
 
 from tests.agent.running import Rig, running

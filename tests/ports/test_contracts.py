@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from skep.runtime.memory import MemoryCheckpoints, MemoryEventLog, MemoryKeyring, MemoryLineStore, MemoryStorage
+from skep.runtime.memory import MemoryCheckpoints, MemoryEventLog, MemoryKeyring, MemoryStorage
+from skep.runtime.memory_lines import MemoryLineStore
 from skep.testing.checkpoints_suite import CheckpointsSuite
 from skep.testing.keyring_suite import KeyringSuite
 from skep.testing.lines_suite import LineStoreSuite

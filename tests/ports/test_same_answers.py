@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from skep.model.ids import Instant, Position, TaskId
 from skep.ports.event_log import Epoch, EventLog, LogError
 from skep.ports.lines import Line, LineStore, Stream
-from skep.runtime.memory import MemoryEventLog, MemoryLineStore
+from skep.runtime.memory import MemoryEventLog
+from skep.runtime.memory_lines import MemoryLineStore
 from skep_adapters.sqlite import SqliteEventLog, SqliteLineStore
 
 #: Tries before we say that some kind of operation never succeeds.

@@ -8,7 +8,7 @@ Runs on asyncio, by anyio; call it from the loop that opened it. It needs no thr
 one). Several clusters live in one process without knowing each other.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
@@ -30,7 +30,8 @@ from skep.runtime import watching
 from skep.runtime.engine import Engine, ExecutorFactory, LocalNodes
 from skep.runtime.errors import AlreadyInSwarm, EngineFailed, NoSwarm, TimedOut
 from skep.runtime.facades import Configs, Nodes, Secrets, Services, Tasks
-from skep.runtime.memory import MemoryLineStore, MemoryStorage
+from skep.runtime.memory import MemoryStorage
+from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.simulated import SimulatedExecutor
 from skep.runtime.sources import RandomIds, SystemClock
 from skep.runtime.swarm import Swarm
@@ -92,6 +93,7 @@ class Cluster:
             lines or MemoryLineStore(),
             advertise_addr,
         )
+        opened = False
         try:
             async with anyio.create_task_group() as group:
                 cluster = cls(
@@ -102,6 +104,7 @@ class Cluster:
                     group=group,
                 )
                 await cluster._resume()
+                opened = True
                 try:
                     if init and not cluster.active:
                         await cluster.swarm.init(advertise_addr=advertise_addr)
@@ -111,7 +114,10 @@ class Cluster:
                         await cluster._stop()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as failed:
-            raise _one_of(failed) from failed
+            error = _only(failed)
+            if opened and isinstance(error, LogError | Broken):
+                raise EngineFailed(f"the engine failed: {error}") from error
+            raise error from None  # the group holds it: as a cause it would be its own
 
     # --- this node
 
@@ -231,7 +237,7 @@ class Cluster:
         try:
             await self._group.start(self._run, engine, first_words)
         except BaseExceptionGroup as failed:
-            raise _one_of(failed) from failed
+            raise _only(failed) from None
         # not before its own start is through: it would find the first client's keys and nothing that needs them
         self._engine = engine
         return engine
@@ -269,25 +275,25 @@ def _told(engine: Engine, state: ClusterState) -> str:
         return ""
     claim = engine.writer.claim
     dropped = f"; {claim.dropped}" if claim and claim.dropped else ""
-    return (
-        f"swarm {state.cluster.id}: {len(state.services)} services, {len(state.tasks)} tasks, "
-        f"{len(state.nodes)} nodes at position {state.position}{dropped}"
+    what = ", ".join(
+        f"{count} {noun}{'' if count == 1 else 's'}"
+        for count, noun in ((len(state.services), "service"), (len(state.tasks), "task"), (len(state.nodes), "node"))
     )
+    return f"swarm {state.cluster.id}: {what} at position {state.position}{dropped}"
 
 
-def _one_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one error of a group, in the words of this API."""
-    errors: list[BaseException] = []
-
-    def flatten(each: BaseException) -> None:
-        if isinstance(each, BaseExceptionGroup):
-            for inner in each.exceptions:
-                flatten(inner)
-        else:
-            errors.append(each)
-
-    flatten(group)
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one error of a group, the engine's own before others; the group if it has several."""
+    errors = list(_flat(group))
     for error in errors:
         if isinstance(error, LogError | Broken):
-            return EngineFailed(f"the engine failed: {error}")
+            return error
     return errors[0] if len(errors) == 1 else group
+
+
+def _flat(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _flat(error)
+        else:
+            yield error

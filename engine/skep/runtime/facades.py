@@ -34,6 +34,7 @@ from skep.model.task import Task
 from skep.ports.clock import Ids
 from skep.runtime.engine import Engine
 from skep.runtime.errors import Unavailable
+from skep.runtime.names import new_name
 from skep.runtime.sealing import mac_under, seal
 
 #: Who acts where nobody is named.
@@ -76,10 +77,12 @@ class Services(_Part):
     async def create(self, spec: ServiceSpec, *, actor: Actor = EMBEDDED, command_id: str = "") -> ServiceId:
         """Begin a service, and return its id. It converges afterwards: see `Cluster.converged`.
 
+        A spec without a name is given one.
+
         Sent twice with the same `command_id` it is created once, and the same id is returned.
         """
         service_id = ServiceId(self._home.ids.new())
-        at = await self._submit(CreateService(service_id, spec), actor, command_id)
+        at = await self._submit(CreateService(service_id, self._named(spec)), actor, command_id)
         if not command_id:
             return service_id
 
@@ -90,7 +93,11 @@ class Services(_Part):
 
     async def update(self, service_id: ServiceId, version: int, spec: ServiceSpec, *, actor: Actor = EMBEDDED) -> None:
         """Give a service a new spec, based on `version` (of the service as it was read)."""
-        await self._submit(UpdateService(service_id, Position(version), spec), actor)
+        await self._submit(UpdateService(service_id, Position(version), self._named(spec)), actor)
+
+    def _named(self, spec: ServiceSpec) -> ServiceSpec:
+        """Return `spec` with a name, made up where it has none; on an update too, which then renames (recorded)."""
+        return spec if spec.name else replace(spec, name=new_name(self._home.ids))
 
     async def scale(self, ref: str, replicas: int, *, actor: Actor = EMBEDDED) -> None:
         """Give a replicated service another number of replicas."""
