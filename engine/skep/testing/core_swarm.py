@@ -50,7 +50,7 @@ class CoreSwarm:
         self, *, nodes: int = 2, spec: SwarmSpec = DEFAULT_SWARM_SPEC, state: ClusterState | None = None
     ) -> None:
         self.now = BEGINNING
-        self.ids = NumberedIds()
+        self.ids = NumberedIds("" if state is None else f"after-{state.position}-")
         self.records: list[Record] = []
         self.wakes = Wakes()
         self.stuck: dict[TaskId, None] = {}

@@ -32,7 +32,7 @@ PLANS: dict[str, Planner] = {
 WAKES: dict[Topic, tuple[str, ...]] = {
     Topic.SERVICE: ("allocation", "updates", "replicas", "reaping"),
     Topic.ENDED: ("updates", "restarts"),
-    Topic.STOPPED: ("replicas", "reaping", "placement"),
+    Topic.STOPPED: ("updates", "replicas", "reaping", "placement"),
     Topic.RUNNING: ("updates",),
     Topic.WAITING: ("starts",),
     Topic.NEW: ("allocation",),

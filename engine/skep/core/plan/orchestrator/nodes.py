@@ -7,7 +7,7 @@ one cannot tell.
 from skep.core.commands import Command, DesireTasks
 from skep.core.events import ROWS_MAX
 from skep.core.plan.orchestrator.policy import restarts_of
-from skep.core.plan.orchestrator.restarts import replacements
+from skep.core.plan.orchestrator.restarts import replacements, succeeded
 from skep.core.plan.plan import CONTENT, Ids, Plan
 from skep.core.state import ClusterState
 from skep.model.ids import Instant, NodeId, ServiceId
@@ -35,6 +35,8 @@ def plan_nodes(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
         service = state.services.get(service_id)
         if service is not None:
             delay = restarts_of(service.spec.template).delay
-            commands += replacements(service, tasks, now, ids, delay=delay, wait_for_old=drained)
+            lonely = [task for task in tasks if not succeeded(state, service, task)]
+            if lonely:
+                commands += replacements(service, lonely, now, ids, delay=delay, wait_for_old=drained)
         commands.append(DesireTasks(tuple(t.id for t in tasks), TaskState.SHUTDOWN))
     return Plan(tuple(commands), cause=node.version, more=moved < index.active)

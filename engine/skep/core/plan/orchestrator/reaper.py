@@ -20,9 +20,14 @@ def plan_reaping(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
         return CONTENT
     rows: dict[TaskId, None] = dict.fromkeys(index.reapable)
     limit = state.history_limit
+    given_up = state.given_up.get(ServiceId(key), {})
     for slot in index.crowded:
         surplus = len(index.slots[slot]) - limit
-        history = (i for i in index.slots[slot] if not state.tasks[i].wanted and state.tasks[i].state.terminal)
+        # the last task of a slot that gave up is its current one: it says why
+        current = given_up.get(slot)
+        history = (
+            i for i in index.slots[slot] if i != current and not state.tasks[i].wanted and state.tasks[i].state.terminal
+        )
         rows.update(dict.fromkeys(islice(history, surplus)))
     if not rows:
         return CONTENT

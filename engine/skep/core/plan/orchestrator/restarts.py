@@ -24,7 +24,7 @@ def plan_restarts(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan
     if service is None or index is None or not index.ended:
         return CONTENT
     ended = [state.tasks[i] for i in islice(index.ended, ROWS_MAX)]
-    again = [t for t in ended if not _succeeded(state, service, t) and should_restart(state, t)]
+    again = [t for t in ended if not succeeded(state, service, t) and should_restart(state, t)]
     commands: list[Command] = []
     if again:
         commands += replacements(service, again, now, ids, delay=restarts_of(service.spec.template).delay)
@@ -33,7 +33,7 @@ def plan_restarts(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan
     return Plan(tuple(commands), cause=cause, more=len(index.ended) > len(ended))
 
 
-def _succeeded(state: ClusterState, service: Service, task: Task) -> bool:
+def succeeded(state: ClusterState, service: Service, task: Task) -> bool:
     """Whether an update already gave the slot another task. One of the present template is followed by its like."""
     in_slot = state.service_tasks[service.id].wanted_by_slot.get(task.slot, ())
     present = task.origin.spec_version == service.spec_version

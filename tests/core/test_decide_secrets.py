@@ -1,0 +1,97 @@
+"""Secrets and configs: used ones stay, and only labels change (FACTS, chapter 2; scenario 14)."""
+
+import pytest
+import skep
+from skep.core.commands import (
+    Command,
+    CreateConfig,
+    CreateSecret,
+    RemoveConfig,
+    RemoveSecret,
+    UpdateConfigObject,
+    UpdateSecret,
+)
+from skep.core.events import ConfigUpdated, SecretRemoved, SecretUpdated
+from skep.core.rejected import Code, Rejected
+from skep.model.ids import ConfigId, Position, SecretId
+from skep.model.secret import ConfigSpec, SecretSpec
+from skep.testing.beginning import sealed
+from skep.testing.core_swarm import CoreSwarm
+from skep.testing.expectation import raising
+from skep.testing.given import given
+
+KEY, CONF = SecretId("key-id"), ConfigId("conf-id")
+AN_OLD_ONE = CreateSecret(KEY, SecretSpec(name="key"), sealed("key"), 9)
+A_CONFIG = CreateConfig(CONF, ConfigSpec(name="conf", data=b"a=1"))
+
+
+def used() -> CoreSwarm:
+    """A swarm in which two services use the secret and one the config."""
+    swarm = CoreSwarm()
+    swarm.submit(AN_OLD_ONE)
+    swarm.submit(A_CONFIG)
+    secrets, configs = [*swarm.state.secrets.values()], [*swarm.state.configs.values()]
+    swarm.create(skep.service_spec("web", "demo", secrets=secrets, configs=configs))
+    swarm.create(skep.service_spec("db", "demo", secrets=secrets))
+    return swarm
+
+
+def refused(swarm: CoreSwarm, command: Command) -> Rejected:
+    with raising(Rejected) as caught:
+        swarm.submit(command)
+    assert isinstance(caught.error, Rejected)
+    swarm.check_records()
+    return caught.error
+
+
+def test_a_secret_in_use_stays_and_the_refusal_names_its_users() -> None:
+    error = refused(used(), RemoveSecret(KEY))
+    assert str(error) == "secret 'key' is in use by the following services: web, db"
+    assert error.code is Code.INVALID_ARGUMENT
+
+
+def test_a_config_in_use_stays_and_the_refusal_names_its_user() -> None:
+    assert str(refused(used(), RemoveConfig(CONF))) == "config 'conf' is in use by the following service: web"
+
+
+def test_a_secret_that_nobody_uses_goes() -> None:
+    swarm = CoreSwarm()
+    swarm.submit(AN_OLD_ONE)
+    given(*swarm.events()).when(RemoveSecret(KEY)).then(SecretRemoved(KEY))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        UpdateSecret(KEY, Position(4), SecretSpec(name="other")),
+        UpdateSecret(KEY, Position(4), SecretSpec(name="key"), mac=b"of something else"),
+        UpdateConfigObject(CONF, Position(5), ConfigSpec(name="other")),
+        UpdateConfigObject(CONF, Position(5), ConfigSpec(name="conf", data=b"a=2")),
+    ],
+    ids=["secret name", "secret data", "config name", "config data"],
+)
+def test_nothing_but_labels_may_change(command: Command) -> None:
+    error = refused(used(), command)
+    assert str(error) == "only updates to Labels are allowed"
+    assert error.code is Code.INVALID_ARGUMENT
+
+
+def test_labels_change_and_nothing_else_does() -> None:
+    swarm = used()
+    labels = {"a": "b"}
+    swarm.submit(UpdateSecret(KEY, Position(4), SecretSpec(name="key", labels=labels), mac=b"mac of key"))
+    swarm.submit(UpdateConfigObject(CONF, Position(5), ConfigSpec(labels=labels, data=b"a=1")))
+    assert swarm.events(SecretUpdated) == [SecretUpdated(KEY, SecretSpec(name="key", labels=labels))]
+    assert swarm.events(ConfigUpdated) == [ConfigUpdated(CONF, ConfigSpec(name="conf", labels=labels, data=b"a=1"))]
+    swarm.check()
+
+
+def test_a_name_is_had_once() -> None:
+    error = refused(used(), CreateSecret(SecretId("x"), SecretSpec(name="key"), sealed("x"), 9))
+    assert str(error) == "secret key already exists"
+    assert error.code is Code.ALREADY_EXISTS
+
+
+def test_what_is_not_there_is_not_found() -> None:
+    assert str(refused(used(), RemoveSecret(SecretId("gone")))) == "secret gone not found"
+    assert str(refused(used(), RemoveConfig(ConfigId("gone")))) == "config gone not found"

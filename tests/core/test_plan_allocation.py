@@ -1,0 +1,106 @@
+"""Published ports: from 30000 on, not used again at once, held by one service (FACTS, chapter 9)."""
+
+from collections.abc import Sequence
+
+from skep.core.commands import CreateService, RemoveService
+from skep.core.rejected import Rejected
+from skep.model.build import service_spec
+from skep.model.ids import ServiceId
+from skep.model.service import PortConfig
+from skep.model.states import TaskState
+from skep.testing.core_swarm import CoreSwarm
+from skep.testing.expectation import raising
+
+
+def published(swarm: CoreSwarm, service_id: ServiceId) -> list[int]:
+    endpoint = swarm.service(service_id).endpoint
+    return [port.published_port for port in endpoint.ports] if endpoint else []
+
+
+def create(swarm: CoreSwarm, name: str, *ports: PortConfig) -> ServiceId:
+    service_id = swarm.create(service_spec(name, "demo", ports=ports))
+    swarm.quiet()
+    return service_id
+
+
+def update(swarm: CoreSwarm, service_id: ServiceId, ports: Sequence[PortConfig]) -> None:
+    swarm.update(service_id, service_spec(swarm.service(service_id).spec.name, "demo", ports=ports))
+    swarm.advance(30)
+
+
+ANY = PortConfig(target_port=80)
+
+
+def test_a_port_that_was_not_named_is_the_next_from_30000_on() -> None:
+    swarm = CoreSwarm()
+    assert published(swarm, create(swarm, "a", ANY, PortConfig(target_port=81))) == [30_000, 30_001]
+    assert published(swarm, create(swarm, "b", ANY)) == [30_002]
+    swarm.check()
+
+
+def test_a_freed_port_is_not_used_again_at_once() -> None:
+    swarm = CoreSwarm()
+    a = create(swarm, "a", ANY)
+    swarm.submit(RemoveService(a))
+    swarm.quiet()
+    assert published(swarm, create(swarm, "b", ANY)) == [30_001]
+    swarm.check()
+
+
+def test_after_the_last_port_comes_the_first_that_is_free() -> None:
+    swarm = CoreSwarm()
+    create(swarm, "a", ANY)
+    swarm.state.next_port = 32_767
+    last = CoreSwarm(state=swarm.state)
+    assert published(last, create(last, "b", ANY)) == [32_767]
+    assert published(last, create(last, "c", ANY)) == [30_001]
+    last.check()
+
+
+def test_a_port_that_stays_in_the_spec_keeps_its_number() -> None:
+    swarm = CoreSwarm()
+    a = create(swarm, "a", ANY)
+    update(swarm, a, [ANY, PortConfig(target_port=81)])
+    assert published(swarm, a) == [30_000, 30_001]
+    swarm.check()
+
+
+def test_a_service_that_publishes_no_more_frees_its_ports() -> None:
+    swarm = CoreSwarm()
+    a = create(swarm, "a", PortConfig(target_port=80, published_port=8080))
+    assert swarm.state.ports == {("tcp", 8080): a}
+    update(swarm, a, [])
+    assert swarm.state.ports == {}
+    swarm.check()
+
+
+def test_a_port_of_another_service_is_refused_in_swarms_words() -> None:
+    swarm = CoreSwarm()
+    port = PortConfig(target_port=80, published_port=8080)
+    a = create(swarm, "a", port)
+    with raising(Rejected) as caught:
+        swarm.submit(CreateService(ServiceId("b"), service_spec("b", "demo", ports=[port])))
+    assert str(caught) == f"port '8080' is already in use by service 'a' ({a}) as an ingress port"
+    swarm.check()
+
+
+def test_the_same_number_of_another_protocol_is_no_conflict() -> None:
+    swarm = CoreSwarm()
+    create(swarm, "a", PortConfig(target_port=80, published_port=8080))
+    create(swarm, "b", PortConfig(target_port=80, published_port=8080, protocol="udp"))
+    swarm.check()
+
+
+def test_tasks_wait_as_new_until_their_service_has_its_ports() -> None:
+    """Two services that ask for one port before either has it: the second one waits for it."""
+    swarm = CoreSwarm()
+    port = PortConfig(target_port=80, published_port=8080)
+    a = swarm.create(service_spec("a", "demo", ports=[port]))
+    b = swarm.create(service_spec("b", "demo", ports=[port]))
+    swarm.quiet()
+    assert (swarm.running(a), published(swarm, b)) == (1, [])
+    assert [task.state for task in swarm.tasks(b)] == [TaskState.NEW]
+    swarm.submit(RemoveService(a))
+    swarm.advance(10)
+    assert (swarm.running(b), published(swarm, b)) == (1, [8080])
+    swarm.check()

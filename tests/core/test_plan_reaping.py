@@ -1,0 +1,82 @@
+"""History is kept per slot, the current task included, as the swarm's limit says (FACTS, chapter 5)."""
+
+import pytest
+from msgspec.structs import replace
+from skep.core.commands import UpdateSwarm
+from skep.model.build import service_spec
+from skep.model.ids import ServiceId
+from skep.model.service import RestartPolicy, UpdateConfig
+from skep.model.states import TaskState
+from skep.model.swarm import DEFAULT_SWARM_SPEC, OrchestrationConfig, SwarmSpec
+from skep.testing.core_swarm import CoreSwarm
+
+
+def limited(limit: int | None) -> SwarmSpec:
+    orchestration = OrchestrationConfig(task_history_retention_limit=limit)
+    return replace(DEFAULT_SWARM_SPEC, orchestration=orchestration)
+
+
+def restarted(swarm: CoreSwarm, times: int) -> ServiceId:
+    """Run a service whose only task fails so often."""
+    web = swarm.create(service_spec("web", "demo", restart=RestartPolicy(delay=0)))
+    swarm.quiet()
+    for _ in range(times):
+        swarm.report(swarm.tasks(web, wanted=True)[0], TaskState.FAILED)
+        swarm.quiet()
+    return web
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(5, 5), (3, 3), (1, 1), (0, 1), (None, 5)])
+def test_a_slot_keeps_so_many_tasks_the_current_one_included(limit: int | None, kept: int) -> None:
+    swarm = CoreSwarm(spec=limited(limit))
+    web = restarted(swarm, 8)
+    assert len(swarm.tasks(web)) == kept
+    assert swarm.running(web) == 1
+    swarm.check()
+
+
+def test_a_smaller_limit_holds_at_once() -> None:
+    swarm = CoreSwarm(spec=limited(5))
+    web = restarted(swarm, 8)
+    assert swarm.state.cluster is not None
+    swarm.submit(UpdateSwarm(swarm.state.cluster.version, limited(2)))
+    swarm.quiet()
+    assert len(swarm.tasks(web)) == 2
+    swarm.check()
+
+
+def test_the_oldest_go_first() -> None:
+    swarm = CoreSwarm(spec=limited(2))
+    web = restarted(swarm, 3)
+    assert swarm.tasks(web) == sorted(swarm.tasks(web), key=lambda t: t.origin.created)
+    assert swarm.tasks(web)[0].id == swarm.tasks(web)[1].origin.replaces
+    swarm.check()
+
+
+def test_a_template_goes_with_the_last_task_that_names_it() -> None:
+    swarm = CoreSwarm(spec=limited(1))
+    web = swarm.create(service_spec("web", "v1"))
+    swarm.quiet()
+    swarm.update(web, service_spec("web", "v2"))
+    swarm.advance(30)
+    assert list(swarm.state.templates[web]) == [swarm.service(web).spec_version]
+    swarm.check()
+
+
+def test_the_last_task_of_a_slot_that_gave_up_is_kept_though_an_older_one_still_stops() -> None:
+    swarm = CoreSwarm(nodes=2, spec=limited(1))
+    none, start_first = RestartPolicy(condition="none"), UpdateConfig(order="start-first")
+    web = swarm.create(service_spec("web", "v1", restart=none, update=start_first))
+    swarm.quiet()
+    old = swarm.tasks(web)[0]
+    swarm.stuck[old.id] = None
+    swarm.update(web, service_spec("web", "v2", restart=none, update=start_first))
+    swarm.advance(20)
+    swarm.report(swarm.tasks(web, wanted=True)[0], TaskState.FAILED)
+    swarm.advance(20)
+    assert list(swarm.state.given_up[web].values()) == [swarm.tasks(web)[-1].id]
+    swarm.scale(web, 0)
+    swarm.stuck.clear()
+    swarm.advance(20)
+    assert not swarm.tasks(web, wanted=True)
+    swarm.check()
