@@ -10,9 +10,9 @@ from skep.core.events import (
     TasksReaped,
     TasksReported,
 )
-from skep.core.indexes import NodeTasks, Topic
+from skep.core.indexes import NodeTasks, ServiceTasks, Topic
 from skep.core.state import ClusterState
-from skep.model.ids import EPOCH, NO_NODE, NO_TASK
+from skep.model.ids import EPOCH, NO_NODE, NO_TASK, NodeId, ServiceId, TaskId
 from skep.model.states import MESSAGES, TaskState
 from skep.model.task import Task, TaskOrigin, TaskStatus
 
@@ -67,8 +67,9 @@ def tasks_allocated(state: ClusterState, event: TasksAllocated) -> None:
 def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
     """Give tasks to nodes; only those that are pending and wanted are ever assigned."""
     status = TaskStatus(TaskState.ASSIGNED, state.time, MESSAGES[TaskState.ASSIGNED])
-    position, time, tasks, assignments = state.position, state.time, state.tasks, state.touched.assignments
-    nodes = state.node_tasks
+    position, time, tasks, nodes = state.position, state.time, state.tasks, state.node_tasks
+    by_node: dict[NodeId, dict[TaskId, None]] = {}
+    services: dict[ServiceId, ServiceTasks] = {}
     service_id, of = None, None
     for task_id, node_id in zip(event.task_ids, event.node_ids, strict=True):
         task = tasks[task_id]
@@ -76,22 +77,34 @@ def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
         tasks[task_id] = Task(origin, node_id, task.desired, status, position, time)
         if of is None or service_id != origin.service_id:
             service_id = origin.service_id
-            of = state.service_tasks[service_id]
+            of = services[service_id] = state.service_tasks[service_id]
         del of.pending[task_id]
+        mine = by_node.get(node_id)
+        if mine is None:
+            by_node[node_id] = {task_id: None}
+        else:
+            mine[task_id] = None
+    for service_id, of in services.items():
         if not of.pending:
             del state.pending[service_id]
+    assignments = state.touched.assignments
+    for node_id, task_ids in by_node.items():
         node = nodes.get(node_id)
         if node is None:
             node = nodes[node_id] = NodeTasks()
-        node.all[task_id] = None
-        node.active += 1
-        by_service = node.by_service
-        by_service[service_id] = by_service.get(service_id, 0) + 1
-        changed = assignments.get(node_id)
-        if changed is None:
-            assignments[node_id] = {task_id: None}
+        node.all |= task_ids
+        node.active += len(task_ids)
+        if len(services) == 1 and service_id is not None:
+            node.by_service[service_id] = node.by_service.get(service_id, 0) + len(task_ids)
         else:
-            changed[task_id] = None
+            _count_by_service(state, node, task_ids)
+        assignments[node_id] = assignments[node_id] | task_ids if node_id in assignments else task_ids
+
+
+def _count_by_service(state: ClusterState, node: NodeTasks, task_ids: dict[TaskId, None]) -> None:
+    for task_id in task_ids:
+        service_id = state.tasks[task_id].origin.service_id
+        node.by_service[service_id] = node.by_service.get(service_id, 0) + 1
 
 
 def tasks_held(state: ClusterState, event: TasksHeld) -> None:

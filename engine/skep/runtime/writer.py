@@ -161,9 +161,11 @@ class Writer:
             turn.plan(*key)
         if turn.bodies:
             await self._append(turn)
-        turn.answer()
-        # a turn without an append must not hold the loop against everybody else
-        await anyio.lowlevel.checkpoint()
+            turn.answer()
+        else:
+            turn.answer()
+            # a turn without an append must not hold the loop against everybody else
+            await anyio.lowlevel.checkpoint()
 
     async def _append(self, turn: Turn) -> None:
         self._settled = asyncio.get_running_loop().create_future()
