@@ -8,6 +8,9 @@ LIMIT ?=
 #: processes for pytest
 JOBS ?= 2
 
+#: tests that start daemons and wait for processes: a stage of their own
+SLOW := tests/acceptance/ tests/cli/ tests/process/
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -32,7 +35,8 @@ test: $(VENV)/installed-test
 	$(call stage,ruff format,ruff format --check --quiet)
 	$(call stage,mypy,mypy)
 	$(call stage,import-linter,lint-imports)
-	$(call stage,pytest,pytest -n $(JOBS) -q -r fEs)
+	$(call stage,tests,pytest -n $(JOBS) -q -r fEs $(filter-out $(SLOW),$(wildcard tests/*/)))
+	$(call stage,tests with daemons,pytest -n $(JOBS) -q -r fEs $(SLOW))
 
 bench: $(VENV)/installed-test
 	@set -e; for each in benchmarks/*.py; do [ -e "$$each" ] || continue; echo "== $$each"; $(BIN)/python "$$each"; done

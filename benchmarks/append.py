@@ -1,6 +1,6 @@
 """Durable appends by the SQLite log, against bare sqlite3 writing the same rows in the same run.
 
-Batches of 1, 64 and 1,000 records; from records, with encoding; and beside a busy event loop, where bare sqlite3 writes in
+Batches of 1, 64 and 1,000 records; from records, with encoding; and beside a busy loop, where bare sqlite3 writes in
 a thread. Ours always hashes.
 """
 
