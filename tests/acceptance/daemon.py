@@ -28,6 +28,8 @@ PATIENCE_S = 120.0
 
 LOOK_AGAIN_S = 0.05
 
+FRAME_BYTES = 8
+
 TICKING = ("sh", "-c", "while true; do echo tick; sleep 1; done")
 
 
@@ -41,7 +43,7 @@ def eventually(ask: Callable[[], T], what: str) -> T:
 
 
 class Answer(NamedTuple):
-    """An answer over HTTP; `value` is its JSON, or its text."""
+    """An answer over HTTP; `value` is its JSON, or its bytes."""
 
     status: int
     value: Any
@@ -70,7 +72,7 @@ class UnixConnection(http.client.HTTPConnection):
         answer = self.getresponse()
         text = answer.read()
         is_json = answer.headers.get_content_type() == "application/json"
-        return Answer(answer.status, json.loads(text) if is_json else text.decode(errors="replace"))
+        return Answer(answer.status, json.loads(text) if is_json else text)
 
 
 class Following:
@@ -224,9 +226,15 @@ class Daemon:
         assert status == 200, (path, status, value)
         return value
 
-    def lines(self, name: str) -> str:
-        """Return what tasks of the service printed, between the bytes that frame it."""
-        return str(self.get(f"/services/{name}/logs?stdout=1&stderr=1"))
+    def lines(self, path: str) -> list[str]:
+        """Return what was printed by the service or task at `path`."""
+        raw = self.get(f"{path}/logs?stdout=1&stderr=1")
+        lines = []
+        while raw:  # each in a frame: the stream, three zeros, its length
+            end = FRAME_BYTES + int.from_bytes(raw[4:FRAME_BYTES], "big")
+            lines.append(raw[FRAME_BYTES:end].decode().rstrip("\n"))
+            raw = raw[end:]
+        return lines
 
     def create(self, kind: str, spec: Any) -> str:
         """Create an object; return its id."""

@@ -238,4 +238,4 @@ def read_secrets(daemon: Daemon, secrets: Sequence[Known]) -> None:
     spec["TaskTemplate"]["ContainerSpec"]["Secrets"] = given
     daemon.create("services", spec)
     wanted = {base64.b64decode(one.spec["Data"]).decode() for one in secrets}
-    eventually(lambda: all(text in daemon.lines("reader") for text in wanted), "it prints all of them")
+    eventually(lambda: wanted <= set(daemon.lines("/services/reader")), "it prints all of them")

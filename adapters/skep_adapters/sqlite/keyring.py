@@ -1,9 +1,9 @@
 """Keys in a SQLite file of their own, so that destroying one destroys what was sealed with it.
 
 A key's bytes are in the file's pages and, for a while, in its WAL. To destroy one we delete it (`secure_delete`
-overwrites its cell), rebuild the file and empty the WAL. The rebuilding is a precaution: `secure_delete` speaks of
-deleted content, not of copies that splitting and merging pages may leave in their gaps; no such copy was ever seen.
-What the file system or the drive keeps of blocks that it freed is beyond us.
+overwrites its cell), rebuild the file and empty the WAL; at the next opening, if a crash came between. The rebuilding
+is a precaution: `secure_delete` speaks of deleted content, not of copies that splitting and merging pages may leave in
+their gaps; no such copy was ever seen. What the file system or the drive keeps of blocks that it freed is beyond us.
 """
 
 import secrets
@@ -15,7 +15,7 @@ import anyio
 from skep.ports.event_log import LogError
 from skep.ports.keyring import KeyringError
 
-from skep_adapters.sqlite.database import connected, truncate_wal
+from skep_adapters.sqlite.database import connected, size_of, truncate_wal
 from skep_adapters.sqlite.files import make_file
 
 KEY_BYTES = 32
@@ -118,14 +118,24 @@ class SqliteKeyring:
         else:
             make_file(self._path)
             mode, pragmas = "mode=rw", [*PRAGMAS, SCHEMA]
+        # after a crash the WAL may hold a key whose deletion was committed, so that nobody would destroy it again
+        unclean = not self._read_only and size_of(self._path.with_name(f"{self._path.name}-wal")) > 0
         connection = await connected(self._path, mode)
         try:
             for pragma in pragmas:
                 await connection.execute_fetchall(pragma)
             if not await self._version(connection) and not self._read_only:
                 await connection.execute_fetchall(f"PRAGMA user_version = {FORMAT_VERSION}")
+            if unclean:
+                await self._clean(connection)
         except BaseException:
             await connection.close()
             raise
         self._connection = connection
         return connection
+
+    async def _clean(self, connection: aiosqlite.Connection) -> None:
+        """Remove what a destruction that was cut short left."""
+        await connection.execute_fetchall("VACUUM")
+        if not await truncate_wal(connection):
+            raise KeyringError(f"another program keeps the WAL of {self._path} from being emptied; end it")
