@@ -4,6 +4,7 @@ The words and statuses are those recorded of a real swarm (contract, README: eve
 """
 
 from skep.core.rejected import Code, Rejected
+from skep.ports.keyring import KeyringError
 from skep.runtime.errors import EngineError, OutcomeUnknown
 
 NOT_IN_A_SWARM = "This node is not part of a swarm"
@@ -46,7 +47,7 @@ def as_api_error(error: Exception) -> ApiError | None:
             return ApiError(_STATUS[error.code], rejection_text(error))
         case OutcomeUnknown():
             return ApiError(500, str(error))
-        case EngineError():
+        case EngineError() | KeyringError():
             return ApiError(503, str(error))
     return None
 

@@ -30,7 +30,7 @@ from skep.ports.storage import Store
 from skep.runtime.agent import Agent
 from skep.runtime.dispatcher import Dispatcher
 from skep.runtime.keys import destroy_orphans
-from skep.runtime.recovery import recover
+from skep.runtime.recovery import recover, state_at
 from skep.runtime.turn import Durable
 from skep.runtime.writer import Writer
 
@@ -57,7 +57,13 @@ class Engine:
 
     def __init__(self, store: Store, nodes: LocalNodes, *, clock: Clock, ids: Ids, version: str) -> None:
         self.store = store
-        self.writer = Writer(store.log, lambda: recover(store), clock=clock, ids=ids)
+        self.writer = Writer(
+            store.log,
+            lambda: recover(store),
+            lambda position: state_at(store.log, store.checkpoints, position),
+            clock=clock,
+            ids=ids,
+        )
         self.dispatcher = Dispatcher(self.writer, store.keyring, ids=ids)
         self._nodes = nodes
         self.clock = clock

@@ -56,12 +56,21 @@ class Recover(Protocol):
         ...
 
 
+class Reread(Protocol):
+    """How the writer gets its state from a log that it has claimed."""
+
+    async def __call__(self, position: Position) -> ClusterState:
+        """Return the state after `position`."""
+        ...
+
+
 class Writer:
     """Decides, plans and appends. Made by `skep.runtime.engine`; `run` is its only task."""
 
-    def __init__(self, log: EventLog, recover: Recover, *, clock: Clock, ids: Ids) -> None:
+    def __init__(self, log: EventLog, recover: Recover, reread: Reread, *, clock: Clock, ids: Ids) -> None:
         self._log = log
         self._recover = recover
+        self._reread = reread
         self._clock = clock
         self._ids = ids
         self._queue: deque[Waiting] = deque()
@@ -193,7 +202,11 @@ class Writer:
         )
         self._refuse = str(error)
         self._fail_queue(Unavailable(str(error)))
-        await self._replay()
+        if unknown:
+            await self._replay()
+        else:
+            # the log holds what it held and is still ours; a claim would need the room that is missing
+            self._resume(await self._reread(self.durable))
         self._release(_Dropped())
         for tell in self.on_recovered:
             tell()
@@ -202,10 +215,16 @@ class Writer:
         self._refuse = ""
 
     async def _replay(self) -> None:
-        self.claim, self.state = await self._recover()
-        self.state.take_touched()
+        self.claim, state = await self._recover()
         self._epoch = self.claim.epoch
-        self.head, self.durable = self.claim.head, self.state.position
+        self.head = self.claim.head
+        self._resume(state)
+
+    def _resume(self, state: ClusterState) -> None:
+        """Go on from `state`, which is what the log says."""
+        self.state = state
+        self.state.take_touched()
+        self.durable = state.position
         self.wakes = Wakes()
         for plan, key in every_key(self.state):
             self.wakes.wake(plan, key)
