@@ -110,8 +110,6 @@ class Daemon:
         self.socket = self.data / "skep.sock"
         self.errors = home / "err"
         self.greeting = ""
-        #: whether the log is whole; a test that damages it says so
-        self.whole = True
         self._process: subprocess.Popen[str] | None = None
         self._followed = 0
 
@@ -169,7 +167,7 @@ class Daemon:
         eventually(lambda: not self.tasks(), "no process of a task is left")
         assert '"level": "error"' not in self.told()
         assert "Traceback" not in self.told()
-        if self.whole and self.log().exists():
+        if self.log().exists():
             assert all(line.endswith("all of it holds") for line in self.verify().splitlines() if line[0] != " ")
 
     def discard(self) -> None:
