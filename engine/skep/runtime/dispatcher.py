@@ -16,7 +16,7 @@ from skep.core.state import ClusterState
 from skep.model.ids import NANOSECONDS, NodeId
 from skep.model.states import NodeState
 from skep.ports.clock import Ids
-from skep.ports.keyring import Keyring
+from skep.ports.keyring import Keyring, KeyringError
 from skep.ports.link import (
     AssignedSecret,
     AssignmentChange,
@@ -122,7 +122,12 @@ class Dispatcher:
         found: Assignments = await self._writer.read(session.everything if complete else session.news)
         dependencies = found.dependencies
         for secret_id, name, sealed in found.sealed:
-            data = await unseal(self._keyring, sealed)
+            try:
+                data = await unseal(self._keyring, sealed)
+            except KeyringError:
+                if secret_id in await self._writer.read(lambda state: [*state.secrets]):
+                    raise
+                continue  # removed meanwhile: its service is gone, and the tasks that name it are to stop
             dependencies.append(AssignmentChange(AssignedSecret(secret_id, name, data)))
         return (*dependencies, *found.tasks, *found.removed)
 

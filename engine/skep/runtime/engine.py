@@ -98,7 +98,8 @@ class Engine:
             group.start_soon(self.writer.run)
             if first_words is not None:
                 await first_words(self)
-            await self.writer.submit(StartEngine(self._version, hostname=self._nodes.names[0]), actor=ENGINE)
+            self.writer.opening = StartEngine(self._version, hostname=self._nodes.names[0])
+            await self.writer.submit(self.writer.opening, actor=ENGINE)
             await destroy_orphans(self.store.keyring, self.writer)
             members = await self._join()
             self.dispatcher.liveness.expect_all(self.dispatcher.heartbeat_s)

@@ -86,6 +86,8 @@ class Writer:
         self.head = Head(Position(0), bytes(32))
         self.claim: Claim | None = None
         self._epoch = Epoch(0)
+        #: said before anything else after a replay: it puts the indexes in order, however the state was recovered
+        self.opening: Command | None = None
         self.on_durable: list[Callable[[Durable], None]] = []
         self.on_recovered: list[Callable[[], None]] = []
 
@@ -162,6 +164,13 @@ class Writer:
 
     async def _turn(self) -> None:
         turn = Turn(self.state, self.wakes, clock=self._clock, ids=self._ids)
+        try:
+            await self._take_turn(turn)
+        except BaseException:
+            turn.fail(OutcomeUnknown("whether this was done is not known: the engine has stopped"))
+            raise
+
+    async def _take_turn(self, turn: Turn) -> None:
         while self._queue and turn.has_room:
             turn.take(self._queue.popleft())
         self._room.set()
@@ -208,6 +217,7 @@ class Writer:
             # the log holds what it held and is still ours; a claim would need the room that is missing
             self._resume(await self._reread(self.durable))
         self._release(_Dropped())
+        self._open()
         for tell in self.on_recovered:
             tell()
         await anyio.sleep(RETRY_S[min(self._failures, len(RETRY_S) - 1)])
@@ -229,6 +239,13 @@ class Writer:
         for plan, key in every_key(self.state):
             self.wakes.wake(plan, key)
         self._work.set()
+
+    def _open(self) -> None:
+        if self.opening is None:
+            return
+        answer: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(lambda answered: answered.cancelled() or answered.exception())
+        self._queue.appendleft(Waiting(Submitted((self.opening,)), Actor("engine"), self.durable, answer))
 
     def _release(self, error: Exception | None) -> None:
         settled, self._settled = self._settled, None
