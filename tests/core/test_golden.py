@@ -1,7 +1,7 @@
 """A real log, committed and never edited: what was written once is read, folded and decided alike for good.
 
-Where a rule is changed on purpose, its decisions differ from those recorded: then this log stays for the fold, and a new
-one is added for the rules.
+Where a rule is changed on purpose, its decisions differ from those recorded: then this log stays for the fold, and a
+new one is added for the rules.
 """
 
 import asyncio

@@ -5,6 +5,7 @@ import asyncio
 import anyio
 import pytest
 import skep
+from msgspec.structs import replace
 from skep.core.codec import decode_record, encode_state
 from skep.core.commands import CreateService
 from skep.core.record import Actor
@@ -148,3 +149,23 @@ async def test_recovery_gives_the_same_state_with_and_without_a_checkpoint() -> 
             started = await again.log.read(Position(before[0]), limit=1)
             assert decode_record(started[0].body).events[0].name == "engine.started/1"
             await cluster.converged("web")
+
+
+async def test_a_list_where_a_tuple_belongs_makes_no_difference() -> None:
+    """What is in memory must be what the log gives back, or a start of the engine changes it."""
+    spec = skep.service_spec("web", "demo", args=["a"])
+    container = replace(spec.container, args=["a"])  # type: ignore[arg-type]  # as an untyped caller would
+    listed = replace(spec, task_template=replace(spec.template, container_spec=container))
+    async with engine_test() as cluster:
+        web = await cluster.services.create(listed)
+        await cluster.converged("web")
+        await cluster.services.update(web, (await cluster.services.get("web")).version, spec)
+        assert (await cluster.services.get("web")).update_status is None
+        assert len(await cluster.tasks.list()) == 1
+
+
+async def test_what_the_log_could_not_give_back_is_refused() -> None:
+    async with engine_test() as cluster:
+        with pytest.raises(skep.Rejected, match="cannot be stored"):
+            await cluster.services.create(skep.service_spec("web", "demo", replicas="3"))  # type: ignore[arg-type]  # as an untyped caller would
+        assert await cluster.services.list() == []

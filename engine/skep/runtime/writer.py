@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import anyio
+import msgspec
 
-from skep.core.codec import encode_command
-from skep.core.commands import Command
+from skep.core.codec import decode_command, encode_command
+from skep.core.commands import Command, ReportTasks
 from skep.core.plan import every_key
 from skep.core.record import Actor, Submitted
 from skep.core.rejected import Rejected
@@ -110,7 +111,7 @@ class Writer:
             Unavailable: the log cannot be written now; nothing was done.
             OutcomeUnknown: they may or may not have been done.
         """
-        _check_size(commands)
+        commands = _as_stored(commands)
         while len(self._queue) >= QUEUE_MAX:
             self._room.clear()
             await self._room.wait()
@@ -276,9 +277,13 @@ class _Dropped(Exception):
     """What was in memory did not become durable."""
 
 
-def _check_size(commands: tuple[Command, ...]) -> None:
-    """Refuse what would not fit in a record, before anything is decided."""
-    size = sum(len(encode_command(command)) for command in commands)
+def _as_stored(commands: tuple[Command, ...]) -> tuple[Command, ...]:
+    """Return commands as the log will give them back; refuse what it would not, before anything is decided.
+
+    A caller's list where a tuple belongs makes no difference then; a word where a number belongs is no record.
+    """
+    bodies = [encode_command(command) for command in commands]
+    size = sum(map(len, bodies))
     payload = all(
         command.name.startswith(("create-secret/", "create-config/", "update-config/")) for command in commands
     )
@@ -287,3 +292,11 @@ def _check_size(commands: tuple[Command, ...]) -> None:
         raise Rejected.invalid(
             f"{commands[0].name} of {size} bytes is too large: at most {limit} bytes fit in a record"
         )
+    try:
+        # reports are the agents', made here of decoded parts, and the bulk of all
+        return tuple(
+            command if isinstance(command, ReportTasks) else decode_command(body)
+            for command, body in zip(commands, bodies, strict=True)
+        )
+    except msgspec.ValidationError as error:
+        raise Rejected.invalid(f"{commands[0].name} cannot be stored: {error}") from error
