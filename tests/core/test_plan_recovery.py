@@ -1,4 +1,4 @@
-"""What is planned follows from the tables alone, not from how the state was recovered, nor from when it was looked at."""
+"""What is planned follows from the tables alone, not from how the state was recovered or when it was looked at."""
 
 import skep
 from msgspec.structs import replace
