@@ -189,6 +189,21 @@ def test_so_many_failures_as_the_ratio_says_are_suffered() -> None:
     swarm.check()
 
 
+def test_with_continue_a_slot_whose_new_task_failed_for_good_is_not_tried_again() -> None:
+    """Its old task is ended all the same, as on Swarm."""
+    swarm = CoreSwarm(nodes=2)
+    swarm.broken["bad"] = "task: non-zero exit (1)"
+    none, on = RestartPolicy(condition="none"), UpdateConfig(order="start-first", failure_action="continue")
+    web = swarm.create(service_spec("web", "v1", replicas=3, restart=none, update=on))
+    swarm.quiet()
+    swarm.update(web, service_spec("web", "bad", replicas=3, restart=none, update=on))
+    swarm.advance(60)
+    assert status(swarm, web).state is UpdateState.COMPLETED
+    assert images(swarm, web) == []
+    assert len([t for t in swarm.tasks(web) if t.state is TaskState.FAILED]) == 3
+    swarm.check()
+
+
 @pytest.mark.parametrize(
     "changed",
     [

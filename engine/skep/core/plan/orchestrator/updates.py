@@ -151,7 +151,7 @@ def _progress(state: ClusterState, service: Service, status: UpdateStatus, rollo
         return progress
     failed_slots = _look_back(state, service, status, progress)
     for slot in failed_slots:
-        # it was tried: what follows there is the restart policy's; start-first keeps the old task where that gives up
+        # it was tried: what follows there is the restart policy's, or nothing
         progress.outdated.pop(slot, None)
     for task_id in index.wanted_by_spec.get(service.spec_version, {}):
         task = state.tasks[task_id]
