@@ -1,10 +1,12 @@
-# What a person types: up, test, bench, fmt, tables, clean. Needs python3 (3.11 or newer) with venv, and make.
+# What a person types: up, test, bench, sim, fmt, tables, clean. Needs python3 (3.11 or newer) with venv, and make.
 
 PYTHON ?= python3
 #: more arguments for `skep up`: make up ARGS="--nodes 5"
 ARGS ?=
 #: what runs a stage of `make test` under a limit of time; .ci/run sets it
 LIMIT ?=
+#: seeds of `make sim`, from:to
+SEEDS ?= 0:100
 #: processes for pytest
 JOBS ?= 2
 
@@ -24,7 +26,7 @@ define stage
  exit $$code
 endef
 
-.PHONY: up test bench fmt tables clean
+.PHONY: up test bench sim fmt tables clean
 
 up: $(VENV)/installed
 	@exec $(BIN)/skep up --data ./data $(ARGS)
@@ -40,6 +42,9 @@ test: $(VENV)/installed-test
 
 bench: $(VENV)/installed-test
 	@set -e; for each in benchmarks/*.py; do [ -e "$$each" ] || continue; echo "== $$each"; $(BIN)/python "$$each"; done
+
+sim: $(VENV)/installed-test
+	@$(BIN)/python -m skep.testing.simulation --seeds $(SEEDS)
 
 fmt: $(VENV)/installed-test
 	@ruff format --quiet
