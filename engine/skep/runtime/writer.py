@@ -213,7 +213,7 @@ class Writer:
         self._refuse = str(error)
         self._fail_queue(Unavailable(str(error)))
         if unknown:
-            await self._replay()
+            await self._replay_when_there_is_room()
         else:
             # the log holds what it held and is still ours; a claim would need the room that is missing
             self._resume(await self._reread(self.durable))
@@ -230,6 +230,17 @@ class Writer:
         self._epoch = self.claim.epoch
         self.head = self.claim.head
         self._resume(state)
+
+    async def _replay_when_there_is_room(self) -> None:
+        """Claim and replay; a claim is a write too, and waits for room as an append does."""
+        while True:
+            try:
+                await self._replay()
+            except LogFull as error:
+                self._refuse = str(error)
+                await anyio.sleep(RETRY_S[-1])
+            else:
+                return
 
     def _resume(self, state: ClusterState) -> None:
         """Go on from `state`, which is what the log says."""
@@ -289,9 +300,8 @@ def _as_stored(commands: tuple[Command, ...]) -> tuple[Command, ...]:
     )
     limit = PAYLOAD_BYTES_MAX if payload else COMMAND_BYTES_MAX
     if size > limit:
-        raise Rejected.invalid(
-            f"{commands[0].name} of {size} bytes is too large: at most {limit} bytes fit in a record"
-        )
+        what = commands[0].name.partition("/")[0]
+        raise Rejected.invalid(f"{what} of {size} bytes (base64 counts) is too large: at most {limit} fit in a record")
     try:
         # reports are the agents', made here of decoded parts, and the bulk of all
         return tuple(
