@@ -7,7 +7,6 @@ from skep.core.rejected import Rejected
 from skep.model.build import service_spec
 from skep.model.ids import ServiceId
 from skep.model.service import PortConfig
-from skep.model.states import TaskState
 from skep.testing.core_swarm import CoreSwarm
 from skep.testing.expectation import raising
 
@@ -91,16 +90,20 @@ def test_the_same_number_of_another_protocol_is_no_conflict() -> None:
     swarm.check()
 
 
-def test_tasks_wait_as_new_until_their_service_has_its_ports() -> None:
-    """Two services that ask for one port before either has it: the second one waits for it."""
+def test_a_port_that_is_asked_for_is_held_before_it_is_given() -> None:
+    """Two services that ask for one port, decided in one turn: the second is refused as it would be a moment later."""
     swarm = CoreSwarm()
     port = PortConfig(target_port=80, published_port=8080)
-    a = swarm.create(service_spec("a", "demo", ports=[port]))
-    b = swarm.create(service_spec("b", "demo", ports=[port]))
-    swarm.quiet()
-    assert (swarm.running(a), published(swarm, b)) == (1, [])
-    assert [task.state for task in swarm.tasks(b)] == [TaskState.NEW]
-    swarm.submit(RemoveService(a))
-    swarm.advance(10)
-    assert (swarm.running(b), published(swarm, b)) == (1, [8080])
+    swarm.create(service_spec("a", "demo", ports=[port]))
+    with raising(Rejected) as refused:
+        swarm.create(service_spec("b", "demo", ports=[port]))
+    assert "port '8080' is already in use by service 'a'" in str(refused.error)
     swarm.check()
+
+
+def test_a_chosen_port_is_none_that_the_same_service_asks_for() -> None:
+    swarm = CoreSwarm()
+    ports = [PortConfig(target_port=80), PortConfig(target_port=81, published_port=30000)]
+    a = swarm.create(service_spec("a", "demo", ports=ports))
+    swarm.quiet()
+    assert published(swarm, a) == [30001, 30000]

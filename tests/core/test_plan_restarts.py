@@ -127,3 +127,20 @@ def test_a_task_that_was_not_wanted_any_more_is_not_followed() -> None:
     swarm.advance(30)
     assert swarm.slots(web) == [1]
     swarm.check()
+
+
+def test_a_task_refused_before_its_time_is_not_followed_before_it() -> None:
+    """Rejected while it is prepared, within the delay: the next one is made when the delay is over, not at once."""
+    swarm, web = running(RestartPolicy(condition="any", delay=5 * NANOSECONDS))
+    first = end(swarm, web, TaskState.FAILED)
+    assert first.desired is TaskState.READY
+    made = len(swarm.events(TasksCreated))
+    swarm.report(first, TaskState.REJECTED, err="No such image: demo")
+    swarm.quiet()
+    swarm.advance(4)
+    assert len(swarm.events(TasksCreated)) == made
+    assert swarm.state.tasks[first.id].desired is TaskState.READY
+    swarm.advance(2)
+    assert len(swarm.events(TasksCreated)) == made + 1
+    assert swarm.state.tasks[first.id].desired is TaskState.SHUTDOWN
+    swarm.check()

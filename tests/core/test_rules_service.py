@@ -210,7 +210,7 @@ def test_a_file_config_and_a_file_secret_may_not_share_their_own_targets_but_may
                     }
                 }
             ),
-            "Reservations.GenericResources=1",
+            "Reservations.GenericResources=g",
         ),
         (a_service(task={"Runtime": "plugin", "PluginSpec": {}}), "TaskTemplate.Runtime=plugin"),
     ],

@@ -32,6 +32,7 @@ def service_created(state: ClusterState, event: ServiceCreated) -> None:
     )
     state.service_names[spec.name.lower()] = service_id
     use(state, service_id, spec)
+    hold_ports(state, state.services[service_id])
     state.touched.keys[Topic.SERVICE, service_id] = None
 
 
@@ -121,8 +122,8 @@ def _respecified(state: ClusterState, service: Service, spec: ServiceSpec) -> Se
             del templates[service.spec_version]
     disuse(state, service.id, service.spec)
     use(state, service.id, spec)
-    state.touched.keys[Topic.SERVICE, service.id] = None
-    return replace(
+    free_ports(state, service)
+    respecified = replace(
         service,
         spec=spec,
         spec_version=spec_version,
@@ -130,3 +131,6 @@ def _respecified(state: ClusterState, service: Service, spec: ServiceSpec) -> Se
         written=state.position,
         updated_at=state.time,
     )
+    hold_ports(state, respecified)
+    state.touched.keys[Topic.SERVICE, service.id] = None
+    return respecified

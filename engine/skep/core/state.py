@@ -18,6 +18,9 @@ from skep.model.task import Task
 #: Docker's default number of tasks kept in a slot, the current one included.
 HISTORY_LIMIT = 5
 
+#: What a negative limit means: nothing is ever forgotten.
+ALL_HISTORY = 1 << 62
+
 #: The first port that is given where none was asked for (recorded in scenario 25).
 FIRST_DYNAMIC_PORT = 30_000
 LAST_DYNAMIC_PORT = 32_767
@@ -108,11 +111,13 @@ class ClusterState:
 
     @property
     def history_limit(self) -> int:
-        """How many tasks of a slot are kept, the current one included; at least 1."""
+        """How many tasks of a slot are kept, the current one included: at least 1; less than 0 keeps all."""
         if self.cluster is None or self.cluster.spec.orchestration is None:
             return HISTORY_LIMIT
         limit = self.cluster.spec.orchestration.task_history_retention_limit
-        return HISTORY_LIMIT if limit is None else max(1, limit)
+        if limit is None:
+            return HISTORY_LIMIT
+        return max(1, limit) if limit >= 0 else ALL_HISTORY
 
     def template_of(self, task: Task) -> TaskTemplate:
         """Return what `task` runs."""

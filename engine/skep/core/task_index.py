@@ -175,17 +175,27 @@ def disuse(state: ClusterState, service_id: ServiceId, spec: ServiceSpec) -> Non
 
 
 def hold_ports(state: ClusterState, service: Service) -> None:
-    """Note the ports that a service publishes through the ingress."""
-    for port in service.endpoint.ports if service.endpoint else ():
-        if port.publish_mode == "ingress":
-            state.ports[port.protocol, port.published_port] = service.id
+    """Note the ingress ports that a service has, or asks for by number and will be given."""
+    for key in ingress_ports(service):
+        state.ports[key] = service.id
 
 
 def free_ports(state: ClusterState, service: Service) -> None:
     """Note that a service publishes its ports no more."""
-    for port in service.endpoint.ports if service.endpoint else ():
-        if port.publish_mode == "ingress":
-            state.ports.pop((port.protocol, port.published_port), None)
+    for key in ingress_ports(service):
+        if state.ports.get(key) == service.id:
+            del state.ports[key]
+
+
+def ingress_ports(service: Service) -> dict[tuple[str, int], None]:
+    """Return what a service holds: (protocol, port)."""
+    asked = service.spec.endpoint_spec.ports if service.spec.endpoint_spec else ()
+    had = service.endpoint.ports if service.endpoint else ()
+    return {
+        (port.protocol or "tcp", port.published_port): None
+        for port in (*had, *asked)
+        if port.publish_mode in ("", "ingress") and port.published_port
+    }
 
 
 def _discard_user(index: dict[K, dict[ServiceId, None]], key: K, service_id: ServiceId) -> None:

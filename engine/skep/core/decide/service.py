@@ -59,6 +59,7 @@ def rollback_service(state: ClusterState, command: RollbackService) -> tuple[Eve
     check_version(service, command.version)
     if service.previous_spec is None:
         raise Rejected.precondition(f"service {service.id} does not have a previous spec")
+    _check_references(state, service.previous_spec, service)
     status = UpdateStatus(UpdateState.ROLLBACK_STARTED, started_at=state.time, message=command.message)
     return (
         ServiceRolledBack(
@@ -69,6 +70,17 @@ def rollback_service(state: ClusterState, command: RollbackService) -> tuple[Eve
             keep_previous=not command.automatic,
         ),
     )
+
+
+def can_roll_back(state: ClusterState, service: Service) -> bool:
+    """Whether a service has a previous spec whose secrets and configs still exist and whose ports are free."""
+    if service.previous_spec is None:
+        return False
+    try:
+        _check_references(state, service.previous_spec, service)
+    except Rejected:
+        return False
+    return True
 
 
 def report_update(state: ClusterState, command: ReportUpdate) -> tuple[Event, ...]:
@@ -96,6 +108,10 @@ def remove_service(state: ClusterState, command: RemoveService) -> tuple[Event, 
 def _check(state: ClusterState, spec: ServiceSpec, service: Service | None) -> None:
     check_service(spec)
     needs_later(spec)
+    _check_references(state, spec, service)
+
+
+def _check_references(state: ClusterState, spec: ServiceSpec, service: Service | None) -> None:
     _check_ports(state, spec.endpoint_spec.ports if spec.endpoint_spec else (), service)
     _check_secrets(state, spec.container.secrets)
     _check_configs(state, spec.container.configs)

@@ -45,7 +45,8 @@ def _endpoint(state: ClusterState, service: Service) -> Endpoint | None:
     asked = service.spec.endpoint_spec.ports if service.spec.endpoint_spec else ()
     had = list(service.endpoint.ports) if service.endpoint else []
     given: list[PortConfig] = []
-    taken: dict[tuple[str, int], None] = {}
+    # a chosen number must be none that the same spec asks for
+    taken = {(p.protocol or "tcp", p.published_port): None for p in asked if p.published_port}
     following = state.next_port
     for port in asked:
         wanted = replace(port, protocol=port.protocol or "tcp", publish_mode=port.publish_mode or INGRESS)

@@ -20,6 +20,9 @@ def needs_later(spec: ServiceSpec) -> None:
         raise _later("placement preferences", "Placement.Preferences", spread.spread_descriptor if spread else "")
     if task.resources is not None and task.resources.reservations is not None:
         _check_reservations(task.resources.reservations)
+    restart = task.restart_policy
+    if restart is not None and restart.window and restart.max_attempts:
+        raise _later("restart windows", "RestartPolicy.Window", restart.window)
     if task.runtime not in ("", "container"):
         raise _later("tasks that are no containers", "TaskTemplate.Runtime", task.runtime)
 
@@ -40,7 +43,7 @@ def _check_reservations(wanted: Reservations) -> None:
     if wanted.memory_bytes:
         raise _later("reservations", "Resources.Reservations.MemoryBytes", wanted.memory_bytes)
     if wanted.generic_resources:
-        raise _later("generic resources", "Resources.Reservations.GenericResources", len(wanted.generic_resources))
+        raise _later("generic resources", "Resources.Reservations.GenericResources", _named(wanted))
 
 
 def _check_endpoint(endpoint: EndpointSpec) -> None:
@@ -49,6 +52,16 @@ def _check_endpoint(endpoint: EndpointSpec) -> None:
     for port in endpoint.ports:
         if port.publish_mode == "host":
             raise _later("ports of the host", "EndpointSpec.Ports.PublishMode", f"host ({port.target_port})")
+
+
+def _named(wanted: Reservations) -> str:
+    kinds = [
+        part.kind
+        for one in wanted.generic_resources
+        for part in (one.named_resource_spec, one.discrete_resource_spec)
+        if part is not None
+    ]
+    return ",".join(kinds)
 
 
 def _later(what: str, field: str, value: object) -> Rejected:

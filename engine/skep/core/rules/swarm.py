@@ -32,6 +32,12 @@ def check_swarm(spec: SwarmSpec, *, new: bool = False) -> None:
 
     `new` is the spec of `swarm init`, which answers the last two as errors of its own.
     """
+    ca = spec.ca_config
+    if ca is not None and (ca.signing_ca_key or ca.signing_ca_cert):
+        # not the value: a key that is refused must not be found in an error either
+        raise Rejected.unimplemented(
+            "a root of one's own is not there yet: CAConfig.SigningCACert, SigningCAKey", bare=True
+        )
     if spec.name not in ("", DEFAULT_SWARM_SPEC.name):
         raise Rejected.invalid(f'swarm spec must be named "{DEFAULT_SWARM_SPEC.name}"', bare=True)
     expiry = spec.ca_config.node_cert_expiry if spec.ca_config else 0

@@ -14,6 +14,9 @@ from skep.model.ids import Instant, NodeId, ServiceId
 from skep.model.states import Availability, TaskState
 from skep.model.task import Task
 
+#: Services in one plan: each costs two events, and all of them must fit in one record.
+SERVICES_MAX = 1000
+
 
 def plan_nodes(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
     """Return what moves the tasks of a node that may keep none."""
@@ -25,6 +28,8 @@ def plan_nodes(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
     moved = 0
     for task in state.tasks_on(node.id):
         if task.wanted and not task.state.terminal:
+            if task.service_id not in by_service and len(by_service) == SERVICES_MAX:
+                continue
             by_service.setdefault(task.service_id, []).append(task)
             moved += 1
             if moved == ROWS_MAX:

@@ -1,9 +1,10 @@
 """Replicated services: as many slots in use as replicas are wanted; none where the service is gone."""
 
 from collections.abc import Container
+from heapq import heapify, heappop, heapreplace
 from itertools import count, islice
 
-from skep.core.commands import Command, CreateTasks, DesireTasks
+from skep.core.commands import CreateTasks, DesireTasks
 from skep.core.events import ROWS_MAX
 from skep.core.indexes import ServiceTasks
 from skep.core.plan.plan import CONTENT, Ids, Plan
@@ -55,30 +56,35 @@ def _scale_down(state: ClusterState, service: Service, surplus: int) -> Plan:
     victims = sorted(given_up, reverse=True)[:surplus]
     load: dict[str, list[int]] = {}
     for slot in sorted(index.wanted_by_slot):
-        newest = next(reversed(index.wanted_by_slot[slot]))
+        newest = index.wanted_by_slot[slot][-1]
         load.setdefault(state.tasks[newest].node_id, []).append(slot)
     # those without a node first, they cost nothing; then always the fullest node
     victims += sorted(load.pop("", []), reverse=True)[: surplus - len(victims)]
-    while len(victims) < surplus and load:
-        fullest = max(load, key=lambda node: (len(load[node]), load[node][-1]))
-        victims.append(load[fullest].pop())
-        if not load[fullest]:
-            del load[fullest]
+    fullest = [(-len(slots), -slots[-1], node) for node, slots in load.items()]
+    heapify(fullest)
+    while len(victims) < min(surplus, ROWS_MAX) and fullest:
+        slots = load[fullest[0][2]]
+        victims.append(slots.pop())
+        if slots:
+            heapreplace(fullest, (-len(slots), -slots[-1], fullest[0][2]))
+        else:
+            heappop(fullest)
     tasks: list[TaskId] = []
     for slot in victims:
         tasks += index.wanted_by_slot.get(slot, ())
         if slot in given_up:
             tasks.append(given_up[slot])
     remove = DesireTasks(tuple(tasks[:ROWS_MAX]), TaskState.REMOVE)
-    return Plan((remove,), cause=service.written, more=len(tasks) > ROWS_MAX)
+    return Plan((remove,), cause=service.written, more=len(tasks) > ROWS_MAX or len(victims) < surplus)
 
 
 def _remove_all(state: ClusterState, index: ServiceTasks | None) -> Plan:
-    """Want every task of a removed service gone."""
+    """Want every task of a removed service gone, ROWS_MAX at a time: one record must hold them."""
     if index is None:
         return CONTENT
     rows = [i for i in index.all if state.tasks[i].desired is not TaskState.REMOVE]
-    commands: tuple[Command, ...] = tuple(
-        DesireTasks(tuple(rows[at : at + ROWS_MAX]), TaskState.REMOVE) for at in range(0, len(rows), ROWS_MAX)
-    )
-    return Plan(commands, cause=max((state.tasks[i].version for i in rows), default=state.position))
+    if not rows:
+        return CONTENT
+    first = tuple(rows[:ROWS_MAX])
+    cause = max(state.tasks[i].version for i in first)
+    return Plan((DesireTasks(first, TaskState.REMOVE),), cause=cause, more=len(rows) > ROWS_MAX)

@@ -9,7 +9,7 @@ from itertools import islice
 from skep.core.commands import Command, CreateTasks, DesireTasks
 from skep.core.events import ROWS_MAX
 from skep.core.plan.orchestrator.policy import restarts_of
-from skep.core.plan.plan import CONTENT, Ids, Plan
+from skep.core.plan.plan import CONTENT, Ids, Plan, earliest
 from skep.core.state import ClusterState
 from skep.model.ids import EPOCH, Instant, ServiceId, TaskId
 from skep.model.service import Service
@@ -23,14 +23,26 @@ def plan_restarts(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan
     index = state.service_tasks.get(ServiceId(key))
     if service is None or index is None or not index.ended:
         return CONTENT
-    ended = [state.tasks[i] for i in islice(index.ended, ROWS_MAX)]
+    tasks = [state.tasks[i] for i in index.ended]
+    # what was refused before its time came is not followed before it: else the log grows as fast as tasks are refused
+    early = [t.origin.start_at for t in tasks if _is_early(t, now)]
+    ended = list(islice((t for t in tasks if not _is_early(t, now)), ROWS_MAX))
+    wake_at = earliest(*early)
+    if not ended:
+        return Plan(wake_at=wake_at)
     again = [t for t in ended if not succeeded(state, service, t) and should_restart(state, t)]
     commands: list[Command] = []
     if again:
         commands += replacements(service, again, now, ids, delay=restarts_of(service.spec.template).delay)
     commands.append(DesireTasks(tuple(t.id for t in ended), TaskState.SHUTDOWN))
     cause = max(t.version for t in ended)
-    return Plan(tuple(commands), cause=cause, more=len(index.ended) > len(ended))
+    more = len(tasks) > len(ended) + len(early)
+    return Plan(tuple(commands), cause=cause, wake_at=wake_at, more=more)
+
+
+def _is_early(task: Task, now: Instant) -> bool:
+    """Whether a task ended while it was still to wait: rejected as it was prepared (recorded in scenario 40)."""
+    return task.desired is TaskState.READY and task.origin.start_at > now
 
 
 def succeeded(state: ClusterState, service: Service, task: Task) -> bool:

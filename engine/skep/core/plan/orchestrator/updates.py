@@ -7,6 +7,7 @@ Rules as recorded in FACTS, chapter 5.
 from msgspec import Struct
 
 from skep.core.commands import Command, CreateTasks, DesireTasks, ReportUpdate, RollbackService
+from skep.core.decide.service import can_roll_back
 from skep.core.events import ROWS_MAX
 from skep.core.plan.orchestrator.policy import Rollout, rollout_of
 from skep.core.plan.plan import CONTENT, Ids, Plan, earliest
@@ -42,7 +43,7 @@ def plan_updates(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
     if status is not None and status.state not in GOING:
         return CONTENT
     if status is None:
-        if not (_mixed(state, service) or _outdated(state, service)):
+        if not (_mixed(state, service) or _given_up_outdated(state, service)):
             return CONTENT
         begun = UpdateStatus(UpdateState.UPDATING, started_at=now, message="update in progress")
         return Plan((ReportUpdate(service.id, begun),), cause=service.written, more=True)
@@ -52,7 +53,7 @@ def plan_updates(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
     if progress.failed and rollout.failure_action != "continue":
         slots = max(1, service.spec.replicas)
         if len(progress.failed) / slots > rollout.max_failure_ratio:
-            return _stop(service, status, rollout, progress.failed[0], rollback=rollback)
+            return _stop(state, service, status, rollout, progress.failed[0], rollback=rollback)
     return _step(service, status, rollout, progress, now, ids)
 
 
@@ -93,10 +94,12 @@ def _completed(service: Service, status: UpdateStatus, now: Instant) -> Command:
     )
 
 
-def _stop(service: Service, status: UpdateStatus, rollout: Rollout, failed: Task, *, rollback: bool) -> Plan:
-    """Pause, or roll back: what the spec says is done when tasks fail."""
+def _stop(
+    state: ClusterState, service: Service, status: UpdateStatus, rollout: Rollout, failed: Task, *, rollback: bool
+) -> Plan:
+    """Pause, or roll back: what the spec says is done when tasks fail. What cannot be rolled back pauses."""
     because = f"due to failure or early termination of task {failed.id}"
-    if rollout.failure_action == "rollback" and not rollback and service.previous_spec is not None:
+    if rollout.failure_action == "rollback" and not rollback and can_roll_back(state, service):
         back = RollbackService(service.id, service.version, automatic=True, message=f"update rolled back {because}")
         return Plan((back,), cause=failed.version, more=True)
     paused = UpdateStatus(
@@ -137,11 +140,17 @@ def _outdated(state: ClusterState, service: Service) -> dict[int, Task]:
     for spec_version, task_ids in index.wanted_by_spec.items():
         if spec_version != service.spec_version:
             outdated |= {state.tasks[i].slot: state.tasks[i] for i in task_ids if state.tasks[i].slot not in renewed}
-    for slot, task_id in state.given_up.get(service.id, {}).items():
-        task = state.tasks.get(task_id)
-        if task is not None and task.origin.spec_version != service.spec_version:
-            outdated[slot] = task
-    return outdated
+    return outdated | _given_up_outdated(state, service)
+
+
+def _given_up_outdated(state: ClusterState, service: Service) -> dict[int, Task]:
+    """Return the last tasks of slots that gave up with another template: the present one is tried there too."""
+    last = {slot: state.tasks.get(task_id) for slot, task_id in state.given_up.get(service.id, {}).items()}
+    return {
+        slot: task
+        for slot, task in last.items()
+        if task is not None and task.origin.spec_version != service.spec_version
+    }
 
 
 def _progress(state: ClusterState, service: Service, status: UpdateStatus, rollout: Rollout, now: Instant) -> _Progress:
