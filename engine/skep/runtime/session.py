@@ -71,6 +71,9 @@ class Session:
             if task_id not in self._sent:
                 self._send_dependencies(state, assigned, out)
             out.tasks.append(AssignmentChange(assigned))
+        # what one task gave up and another took over within one message stays: removals are applied last
+        used = self._secret_uses.keys() | self._config_uses.keys()
+        out.removed = [change for change in out.removed if change.assignment.id not in used]
         return out
 
     def _send_dependencies(self, state: ClusterState, task: AssignedTask, out: "Assignments") -> None:

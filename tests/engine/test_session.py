@@ -1,0 +1,106 @@
+"""What a session sends: after each message an agent has what its tasks need, and nothing else."""
+
+from collections.abc import Mapping
+
+import anyio
+import skep
+from msgspec.structs import replace
+from skep.core.commands import CreateConfig, CreateSecret, RemoveService
+from skep.core.events import TasksAssigned, TasksReaped
+from skep.model.ids import ConfigId, NodeId, SecretId, ServiceId
+from skep.model.secret import ConfigSpec, Sealed, SecretSpec
+from skep.model.service import RestartPolicy
+from skep.model.swarm import DEFAULT_SWARM_SPEC, OrchestrationConfig
+from skep.ports.link import Action, AssignedConfig, AssignedSecret, AssignedTask
+from skep.runtime.cluster import Cluster
+from skep.runtime.session import Assignments, Session
+from skep.runtime.simulated import Behaviour, SimulatedController, SimulatedExecutor
+from skep.testing.core_swarm import CoreSwarm
+from skep.testing.virtual import VirtualClock
+
+NODE = NodeId("node-1")
+
+
+def with_a_secret_and_a_config() -> tuple[CoreSwarm, ServiceId, Session]:
+    """Return a swarm whose one task uses a secret and a config, and a session that was told all of it."""
+    swarm = CoreSwarm(nodes=1)
+    swarm.submit(CreateSecret(SecretId("s1"), SecretSpec(name="pw"), Sealed("k", b"c" * 20, b"m"), 3))
+    swarm.submit(CreateConfig(ConfigId("c1"), ConfigSpec(name="conf", data=b"x")))
+    service = create(swarm, "a")
+    session = Session("x", NODE)
+    session.everything(swarm.state)
+    return swarm, service, session
+
+
+def create(swarm: CoreSwarm, name: str) -> ServiceId:
+    state = swarm.state
+    secrets, configs = list(state.secrets.values()), list(state.configs.values())
+    service = swarm.create(skep.service_spec(name, "demo", secrets=secrets, configs=configs))
+    swarm.settle()
+    return service
+
+
+def news(swarm: CoreSwarm, session: Session) -> Assignments:
+    """Return one message about all that became durable since the last."""
+    for record in swarm.records:
+        for event in record.events:
+            if isinstance(event, TasksReaped | TasksAssigned):
+                session.dirty |= dict.fromkeys(event.task_ids)
+    return session.news(swarm.state)
+
+
+def removed(out: Assignments) -> list[str]:
+    return [change.assignment.id for change in out.removed]
+
+
+def test_what_a_task_gives_up_and_another_takes_over_in_one_message_is_not_removed() -> None:
+    swarm, service, session = with_a_secret_and_a_config()
+    swarm.submit(RemoveService(service))
+    swarm.quiet()
+    create(swarm, "b")
+    out = news(swarm, session)
+    assert [change.action for change in out.tasks] == [Action.REMOVE, Action.UPDATE]
+    assert removed(out) == []
+
+
+def test_what_no_task_uses_any_more_is_removed() -> None:
+    swarm, service, session = with_a_secret_and_a_config()
+    swarm.submit(RemoveService(service))
+    swarm.quiet()
+    assert removed(news(swarm, session)) == ["s1", "c1"]
+    create(swarm, "b")
+    again = news(swarm, session)
+    assert [secret_id for secret_id, _, _ in again.sealed] == ["s1"]
+    assert removed(again) == []
+
+
+class Asking(SimulatedExecutor):
+    """Notes how many secrets and configs each task finds."""
+
+    found: list[tuple[int, int]]
+
+    def controller(
+        self,
+        task: AssignedTask,
+        *,
+        secrets: Mapping[SecretId, AssignedSecret],
+        configs: Mapping[ConfigId, AssignedConfig],
+    ) -> SimulatedController:
+        self.found.append((len(secrets), len(configs)))
+        return super().controller(task, secrets=secrets, configs=configs)
+
+
+async def test_a_task_that_is_replaced_and_forgotten_at_once_leaves_its_secret_to_its_successor() -> None:
+    clock = VirtualClock()
+    executor = Asking(Behaviour(run_s=1, exit_code=1), clock=clock)
+    executor.found = []
+    spec = replace(DEFAULT_SWARM_SPEC, orchestration=OrchestrationConfig(task_history_retention_limit=1))
+    async with Cluster.open(executor=lambda _name, _number: executor, clock=clock, init=False) as cluster:
+        await cluster.swarm.init(spec)
+        await cluster.secrets.create(SecretSpec(name="pw"), b"sesame")
+        secrets = await cluster.secrets.list()
+        restart = RestartPolicy(delay=0)
+        await cluster.services.create(skep.service_spec("web", "demo", secrets=secrets, restart=restart))
+        await anyio.sleep(30)
+    assert len(executor.found) > 5
+    assert {secrets for secrets, _ in executor.found} == {1}
