@@ -34,7 +34,7 @@ def bad_request(message: str) -> ApiError:
 
 
 def not_implemented(what: str) -> ApiError:
-    """Return the answer to a request for what skep does not do; `what` is a plural noun."""
+    """Return the answer to a request for what skep does not do; `what` is a plural noun, or a field with its value."""
     return ApiError(501, f"skep does not implement {what}")
 
 

@@ -5,7 +5,7 @@ from aiohttp import web
 from skep.core.rejected import Code, Rejected
 from skep.core.state import ClusterState
 from skep.model.states import Availability
-from skep.model.swarm import Cluster, EncryptionConfig, SwarmSpec
+from skep.model.swarm import CaConfig, Cluster, EncryptionConfig, SwarmSpec
 from skep.runtime.errors import AlreadyInSwarm, NoSwarm
 
 from skep_adapters.docker_api import addresses
@@ -64,7 +64,8 @@ async def update(call: Call) -> web.StreamResponse:
     """Give the swarm a new spec, and new tokens or a new unlock key where asked."""
     spec = await call.body(SwarmSpec)
     version = call.version("swarm")
-    _refuse_signing_key(spec)
+    before = await call.read(_cluster)
+    _refuse_what_is_missing(spec, rotations=_rotations(before.spec))
     await call.cluster.swarm.update(
         version,
         spec,
@@ -107,16 +108,36 @@ def _initial(body: InitBody) -> SwarmSpec:
     spec = body.spec or SwarmSpec()
     if spec.name not in ("", "default"):
         raise bad_request('swarm spec must be named "default"')
-    _refuse_signing_key(spec)
     if body.auto_lock_managers:
-        return msgspec.structs.replace(spec, encryption_config=EncryptionConfig(auto_lock_managers=True))
+        spec = msgspec.structs.replace(spec, encryption_config=EncryptionConfig(auto_lock_managers=True))
+    _refuse_what_is_missing(spec, rotations=0)
     return spec
 
 
-def _refuse_signing_key(spec: SwarmSpec) -> None:
-    """Nothing secret may enter the log in plain (design, rule 8), and skep signs with its own root only."""
-    if spec.ca_config is not None and spec.ca_config.signing_ca_key:
-        raise not_implemented("signing certificates with a CA key of one's own")
+def _refuse_what_is_missing(spec: SwarmSpec, *, rotations: int) -> None:
+    """Refuse what would be a promise that nobody keeps, by field; `rotations` of the CA were asked for before.
+
+    A lock that is not there is worse than none, and a client waits for a rotation until it is done. Nor may a key
+    enter the log in plain (design, rule 8).
+    """
+    if spec.encryption_config is not None and spec.encryption_config.auto_lock_managers:
+        raise not_implemented(
+            "EncryptionConfig.AutoLockManagers=true: a manager that is started again would not be locked"
+        )
+    ca = spec.ca_config or CaConfig()
+    if ca.force_rotate > rotations:
+        raise not_implemented(f"CAConfig.ForceRotate={ca.force_rotate}: the swarm keeps its first CA")
+    for field, said in (
+        ("SigningCACert", ca.signing_ca_cert),
+        ("SigningCAKey", ca.signing_ca_key),
+        ("ExternalCAs", ca.external_cas),
+    ):
+        if said:
+            raise not_implemented(f"CAConfig.{field}: the swarm has a CA of its own, and no other")
+
+
+def _rotations(spec: SwarmSpec) -> int:
+    return spec.ca_config.force_rotate if spec.ca_config is not None else 0
 
 
 def _availability(word: str) -> Availability:
