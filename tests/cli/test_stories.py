@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from skep_adapters.cli.stopping import FORCED
 
 from tests.cli.conftest import TICKING, Daemon, eventually
 
@@ -31,6 +32,27 @@ def test_a_swarm_from_its_first_day_to_an_orderly_end(daemon: Daemon) -> None:
     assert daemon.end(signal.SIGTERM) == 0
     assert not daemon.tasks()
     assert not daemon.socket.exists()
+
+
+def test_an_orderly_end_gives_tasks_their_stop_signal_and_a_second_interrupt_ends_at_once(daemon: Daemon) -> None:
+    script = f"trap 'echo $SKEP_TASK_SLOT >> {daemon.home}/last; exit 0' TERM; while :; do sleep 0.1; done"
+    daemon.start()
+    daemon.docker("swarm", "init")
+    daemon.create("tidy", "sh", "-c", script)
+    eventually(lambda: daemon.runs("tidy", "3/3") and len(set(daemon.tasks().values())) == 3, "three replicas run")
+    assert daemon.end(signal.SIGTERM) == 0
+    assert sorted((daemon.home / "last").read_text().split()) == ["1", "2", "3"]
+
+    daemon.start()
+    daemon.docker("service", "rm", "tidy")
+    daemon.create("stubborn", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done", replicas=1)
+    eventually(lambda: daemon.runs("stubborn", "1/1"), "it runs")
+    daemon.process.send_signal(signal.SIGINT)
+    eventually(
+        lambda: any(entry["event"] == "daemon.stopping" and entry["signal"] == "SIGINT" for entry in daemon.told()),
+        "it stops",
+    )
+    assert daemon.end(signal.SIGINT) == FORCED
 
 
 def test_after_a_kill_the_services_come_back_and_lost_tasks_are_replaced(daemon: Daemon) -> None:

@@ -96,9 +96,12 @@ class Cluster:
 
 @contextlib.asynccontextmanager
 async def running(state_dir: Path, **options: Any) -> AsyncIterator[Cluster]:
-    """Open an executor; afterwards nothing of it may run, and no file of it be open."""
+    """Open an executor; afterwards nothing of it may run, and no file of it be open.
+
+    Closing it gives tasks no time, unless `options` say otherwise: few tests have tasks that go on after a signal.
+    """
     lines = Lines()
-    executor = ProcessExecutor(state_dir, **options)
+    executor = ProcessExecutor(state_dir, **({"stop_s": 0} | options))
     await executor.open(lines)
     try:
         yield Cluster(executor, lines)

@@ -175,6 +175,34 @@ async def test_closing_ends_every_task(tmp_path: Path) -> None:
     await until_gone(marker, 0.01)
 
 
+async def test_closing_sends_each_task_its_stop_signal_and_waits(tmp_path: Path) -> None:
+    async with running(tmp_path / "state", stop_s=10) as cluster:
+        for number, name in enumerate(("TERM", "USR1", "INT")):
+            last = f"trap 'sleep 0.2; echo {name} > {tmp_path}/{number}; exit 0' {name}"
+            controller = await cluster.started(
+                shell(f"{last}; echo up; while :; do sleep 0.02; done", stop_signal=name)
+            )
+            await cluster.lines.first(controller.task_id)
+        began = time.monotonic()
+    assert [(tmp_path / str(number)).read_text() for number in range(3)] == ["TERM\n", "USR1\n", "INT\n"]
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(("stop_s", "grace_s"), [(0.3, 60), (60, 0.3)])
+async def test_closing_waits_for_a_tasks_grace_and_no_longer_than_its_own(
+    tmp_path: Path, stop_s: float, grace_s: float
+) -> None:
+    marker = new_marker()
+    async with running(tmp_path, stop_s=stop_s) as cluster:
+        for _ in range(3):
+            script = f"trap '' TERM; echo up; while :; do sleep 0.02; done; echo {marker}"
+            controller = await cluster.started(shell(script, stop_grace_period=int(grace_s * 10**9)))
+            await cluster.lines.first(controller.task_id)
+        began = time.monotonic()
+    assert 0.3 <= time.monotonic() - began < 5
+    await until_gone(marker, 0.01)
+
+
 async def test_the_node_describes_the_machine(tmp_path: Path) -> None:
     async with running(tmp_path, hostname="bee-1") as cluster:
         node = cluster.executor.describe()

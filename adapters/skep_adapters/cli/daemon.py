@@ -2,7 +2,7 @@
 
 | what happens | what follows |
 |---|---|
-| SIGTERM, SIGINT, SIGHUP | sockets close, tasks end, the state is saved, exit code 0 |
+| SIGTERM, SIGINT, SIGHUP | sockets close, tasks get their stop signal and end, the state is saved, exit code 0 |
 | a second SIGINT | exit code 130 at once; the tasks' supervisors see it and end them |
 | the engine fails | everything ends as above; one sentence, exit code 1 |
 """

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from skep_adapters.cli.options import UNIX, UpOptions
 
-#: Longer than the daemon takes to close its sockets, end its tasks and save its state.
+#: Longer than the daemon takes to close its sockets, stop its tasks (10 s at most, see `ProcessExecutor.aclose`), kill
+#: what goes on, and save its state.
 STOP_S = 60
 
 _UNIT = """\

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from skep.model.ids import NANOSECONDS
 from skep.model.service import PortConfig
 from skep.model.task import ContainerStatus
 from skep.ports.executor import TaskFailed
@@ -19,6 +20,9 @@ from skep_adapters.process.private_files import PrivateFile, PrivateFiles, remov
 from skep_adapters.process.recipe import Recipe
 from skep_adapters.process.run import Place, Run
 from skep_adapters.process.users import Account, UnknownUserError, find_account
+
+#: A task's grace where its spec says nothing: Docker's own.
+STOP_GRACE_S = 10.0
 
 _log = structlog.get_logger("skep.process")
 
@@ -59,6 +63,13 @@ class ProcessController:
     def task_id(self) -> str:
         """The task's id."""
         return self._task.id
+
+    @property
+    def grace_s(self) -> float:
+        """How many seconds the task has between its stop signal and its end."""
+        spec = self._task.template.spec.container_spec
+        grace = spec.stop_grace_period if spec is not None else None
+        return STOP_GRACE_S if grace is None else grace / NANOSECONDS
 
     @property
     def status(self) -> ContainerStatus | None:

@@ -32,6 +32,9 @@ STARTS_MAX = 16
 #: How long `aclose` waits for killed tasks' last lines to be kept.
 CLOSE_S = 10.0
 
+#: How long tasks have at most, between the stop signal that `aclose` sends and their end, whatever their spec says.
+STOP_S = 10.0
+
 
 class StateDirInUseError(OSError):
     """Another agent that runs keeps its notes in that directory."""
@@ -42,7 +45,7 @@ class ProcessExecutor:
 
     `state_dir` is this agent's alone. `catalog` says what images stand for. `hostname` overrides the machine's.
     `run_dir` is where secrets and configs are written, on tmpfs; by default the first that fits.
-    `now` gives the time of lines, in nanoseconds since the epoch.
+    `now` gives the time of lines, in nanoseconds since the epoch. `stop_s` is the longest grace of tasks at `aclose`.
     """
 
     def __init__(
@@ -53,7 +56,9 @@ class ProcessExecutor:
         hostname: str = "",
         run_dir: Path | None = None,
         now: Callable[[], int] = time.time_ns,
+        stop_s: float = STOP_S,
     ) -> None:
+        self._stop_s = stop_s
         self._state_dir = state_dir.absolute()
         self._catalog = catalog if isinstance(catalog, Catalog) else Catalog(catalog)
         self._hostname = hostname
@@ -119,11 +124,11 @@ class ProcessExecutor:
         return self._controllers[task.id]
 
     async def aclose(self) -> None:
-        """Kill and reap every task, end the supervisor, remove secrets. Idempotent."""
+        """Stop every task, all at once, and kill what goes on; end the supervisor, remove secrets. Idempotent."""
         self._closing.set()
         if self._owner is not None:
             owner, self._owner = self._owner, None
-            _, late = await asyncio.wait({owner}, timeout=CLOSE_S)
+            _, late = await asyncio.wait({owner}, timeout=self._stop_s + CLOSE_S)
             if late:
                 owner.cancel()
                 await asyncio.wait({owner})
@@ -144,7 +149,7 @@ class ProcessExecutor:
             opened.set()
             await self._closing.wait()
             for controller in list(self._controllers.values()):
-                tasks.create_task(controller.stop(0))
+                tasks.create_task(controller.stop(min(controller.grace_s, self._stop_s)))
 
     def _begin(self, driving: Coroutine[Any, Any, None]) -> None:
         assert self._tasks is not None  # noqa: S101  # as in `controller`
