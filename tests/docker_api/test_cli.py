@@ -234,3 +234,15 @@ async def test_what_is_not_there_yet_says_so() -> None:
     async with served() as api:
         for words in (("ps",), ("images",), ("network", "ls"), ("volume", "ls"), ("run", "nginx")):
             assert "skep does not implement" in await api.docker(*words, code=125 if words[0] == "run" else 1)
+        assert "docker stack deploy always makes one" in await api.docker("network", "ls", code=1)
+
+
+async def test_inspect_finds_a_thing_of_the_swarm_without_its_type() -> None:
+    async with served() as api:
+        await api.docker("service", "create", "--detach", "--no-resolve-image", "--name", "web", "demo")
+        await api.docker("secret", "create", "door", "-", stdin="x")
+        await api.docker("config", "create", "motd", "-", stdin="x")
+        for name in ("web", "node1", "door", "motd"):
+            (found,) = json.loads(await api.docker("inspect", name))
+            assert name in (found["Spec"].get("Name"), found.get("Description", {}).get("Hostname"))
+        assert "no such object: nope" in (await api.docker("inspect", "nope", code=1)).lower()

@@ -230,6 +230,7 @@ NOT_IMPLEMENTED = [
     ("POST", "/containers/create"),
     ("GET", "/images/json"),
     ("POST", "/build"),
+    ("POST", "/auth"),
     ("GET", "/volumes"),
     ("GET", "/networks"),
     ("POST", "/networks/create"),
@@ -277,6 +278,23 @@ async def test_what_does_not_exist_yet_says_so(method: str, path: str) -> None:
         status, answer = await api.ask(method, f"/v1.41{path}")
         assert status == 501
         assert answer["message"].startswith("skep does not implement ")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/containers/web/json", "No such container: web"),
+        ("/images/web/json", "No such image: web:latest"),
+        ("/images/r.io:5000/a/web/json", "No such image: r.io:5000/a/web:latest"),
+        ("/images/web:1/json", "No such image: web:1"),
+        ("/networks/web", "network web not found"),
+        ("/volumes/web", "get web: no such volume"),
+        ("/plugins/web/json", 'plugin "web" not found'),
+    ],
+)
+async def test_one_thing_of_a_kind_that_skep_has_none_of_is_not_found(path: str, words: str) -> None:
+    async with served(init=False) as api:
+        assert await api.ask("GET", f"/v1.41{path}") == (404, {"message": words})
 
 
 async def test_every_answer_says_what_is_spoken() -> None:

@@ -20,7 +20,7 @@ from skep_adapters.docker_api import (
     handle_tasks,
 )
 from skep_adapters.docker_api.call import Call
-from skep_adapters.docker_api.errors import not_implemented
+from skep_adapters.docker_api.errors import ApiError, not_implemented
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -44,6 +44,24 @@ def find(method: str, path: str) -> tuple[Handler, dict[str, str]] | None:
 def _route(methods: str, path: str, handler: Handler) -> Route:
     pattern = re.escape(path).replace(r"\{ref\}", "(?P<ref>[^/]+)")
     return Route(tuple(methods.split()), re.compile(pattern), handler)
+
+
+def _absent(pattern: str, words: Callable[[str], str]) -> Route:
+    """Return the route of one thing of a kind that skep has none of.
+
+    404 and not 501: `docker inspect NAME` asks for every kind in turn, and goes on only if there is no such thing.
+    """
+
+    async def refuse(call: Call) -> web.StreamResponse:
+        raise ApiError(404, words(call.ref))
+
+    return Route(("GET",), re.compile(pattern), refuse)
+
+
+def _no_such_image(name: str) -> str:
+    """Return Docker's sentence, which says the tag even where nobody did."""
+    tagged = "@" in name or ":" in name.rpartition("/")[2]
+    return f"No such image: {name}{'' if tagged else ':latest'}"
 
 
 def _missing(methods: str, pattern: str, what: str) -> Route:
@@ -89,13 +107,19 @@ _ROUTES = (
     _route("POST", "/configs/{ref}/update", handle_configs.update),
     _route("DELETE", "/configs/{ref}", handle_configs.remove),
     # what Docker has and skep has not
+    _absent("/containers/(?P<ref>[^/]+)/json", lambda name: f"No such container: {name}"),
+    _absent("/images/(?P<ref>.+)/json", _no_such_image),
+    _absent("/networks/(?P<ref>[^/]+)", lambda name: f"network {name} not found"),
+    _absent("/volumes/(?P<ref>[^/]+)", lambda name: f"get {name}: no such volume"),
+    _absent("/plugins/(?P<ref>.+)/json", lambda name: f'plugin "{name}" not found'),
     _missing("GET HEAD POST PUT DELETE", "/containers/.+", "containers: it runs tasks of services only"),
     _missing("GET POST", "/exec/.+", "running commands in containers"),
     _missing("GET POST DELETE", "/images/.+", "images: it pulls and keeps none"),
-    _missing("POST", "/(build|build/.+|commit|auth)", "building images, and registries"),
+    _missing("POST", "/(build|build/.+|commit)", "building images"),
+    _missing("POST", "/auth", "logging in to registries: it pulls no images"),
     _missing("GET", "/distribution/.+/json", "looking up images in registries"),
     _missing("GET POST PUT DELETE", "/volumes(/.+)?", "volumes"),
-    _missing("GET POST DELETE", "/networks(/.+)?", "networks"),
+    _missing("GET POST DELETE", "/networks(/.+)?", "networks (docker stack deploy always makes one)"),
     _missing("GET POST DELETE", "/plugins(/.+)?", "plugins"),
     _missing("POST", "/(session|grpc)", "build sessions"),
     _missing("GET", "/system/df", "disk usage: it keeps no images, containers or volumes"),
