@@ -4,16 +4,20 @@ Sessions and heartbeats are its soft state; silence becomes a command (`skep.run
 durable first. Its shape is SwarmKit's; see `skep.ports.link`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import anyio
+import msgspec
+import structlog
+from msgspec.structs import replace
 
 from skep.core.commands import Command, DescribeNode, ObserveNodes, ReportTasks
 from skep.core.record import Actor
 from skep.core.rejected import Rejected
 from skep.core.state import ClusterState
-from skep.model.ids import NANOSECONDS, NodeId
+from skep.model.ids import NANOSECONDS, NodeId, SecretId
 from skep.model.states import NodeState
 from skep.ports.clock import Ids
 from skep.ports.keyring import Keyring, KeyringError
@@ -34,12 +38,20 @@ from skep.runtime.broker import Broker
 from skep.runtime.errors import EngineError
 from skep.runtime.liveness import Liveness
 from skep.runtime.sealing import unseal
-from skep.runtime.session import Assignments, Session
+from skep.runtime.session import Session
 from skep.runtime.turn import Durable
 from skep.runtime.writer import Writer
 
-#: Rows of one report command: with their statuses they stay well below a record's limit.
+T = TypeVar("T")
+
+_log = structlog.get_logger("skep.dispatcher")
+
+#: Rows and bytes of one report command. A record holds them twice, and stays well below its limit.
 REPORT_ROWS_MAX = 1000
+REPORT_BYTES_MAX = 256 * 1024
+
+#: Characters of a task's message or error that are kept.
+WORDS_MAX = 4096
 
 DEFAULT_HEARTBEAT_S = 5.0
 
@@ -52,7 +64,8 @@ class Dispatcher:
         self._keyring = keyring
         self._ids = ids
         self.sessions: dict[NodeId, Session] = {}
-        self.liveness = Liveness(writer)
+        self.liveness = Liveness(writer, self.sessions)
+        self._unreadable: dict[SecretId, None] = {}
         self.broker = Broker(writer, self.sessions, ids=ids)
         writer.on_durable.append(self._spread)
         writer.on_recovered.append(self._end_all)
@@ -115,29 +128,40 @@ class Dispatcher:
             return SessionMessage(session.id, node, managers, root_ca=root)
 
         session.told.clear()
-        return await self._writer.read(ask)
+        return await self._read(ask)
 
     async def changes(self, session: Session, *, complete: bool) -> tuple[AssignmentChange, ...]:
         """Return what the node is assigned, or what changed of it, dependencies first; durable."""
-        found: Assignments = await self._writer.read(session.everything if complete else session.news)
+        found = await self._read(session.everything if complete else session.news)
         dependencies = found.dependencies
         for secret_id, name, sealed in found.sealed:
             try:
                 data = await unseal(self._keyring, sealed)
-            except KeyringError:
-                if secret_id in await self._writer.read(lambda state: [*state.secrets]):
-                    raise
-                continue  # removed meanwhile: its service is gone, and the tasks that name it are to stop
+            except KeyringError as error:
+                # removed meanwhile, and the tasks that name it are to stop; or its key is lost, and they are rejected
+                if secret_id in await self._read(lambda state: [*state.secrets]):
+                    self._warn_of_unreadable(secret_id, error)
+                continue
             dependencies.append(AssignmentChange(AssignedSecret(secret_id, name, data)))
         return (*dependencies, *found.tasks, *found.removed)
 
+    def _warn_of_unreadable(self, secret_id: SecretId, error: KeyringError) -> None:
+        if secret_id not in self._unreadable:
+            self._unreadable[secret_id] = None
+            _log.warning("dispatcher.secret_unreadable", secret_id=secret_id, reason=str(error))
+
     async def report(self, node_id: NodeId, reports: Sequence[TaskReport]) -> None:
         """Have a node's reports become durable."""
-        for at in range(0, len(reports), REPORT_ROWS_MAX):
-            rows = reports[at : at + REPORT_ROWS_MAX]
+        for rows in _batches(reports):
             await self._submit(
                 node_id, ReportTasks(node_id, tuple(r.task_id for r in rows), tuple(r.status for r in rows))
             )
+
+    async def _read(self, ask: Callable[[ClusterState], T]) -> T:
+        try:
+            return await self._writer.read(ask)
+        except EngineError as error:
+            raise LinkError(str(error)) from error
 
     async def _submit(self, node_id: NodeId, *commands: Command) -> None:
         try:
@@ -231,6 +255,29 @@ class LocalLink:
         if any(line.node_id != self._node_id for line in lines):
             raise LinkError(f"node {self._node_id} published lines of another node")
         return await self._dispatcher.broker.publish(subscription_id, self._node_id, lines, close=close)
+
+
+def _batches(reports: Sequence[TaskReport]) -> Iterator[list[TaskReport]]:
+    """Yield reports in as many parts as fit into a record each, what they say in words cut to a sane length."""
+    batch: list[TaskReport] = []
+    size = 0
+    for each in reports:
+        report = _cut(each)
+        bytes_of_it = len(msgspec.json.encode(report.status)) + len(report.task_id)
+        if batch and (len(batch) == REPORT_ROWS_MAX or size + bytes_of_it > REPORT_BYTES_MAX):
+            yield batch
+            batch, size = [], 0
+        batch.append(report)
+        size += bytes_of_it
+    if batch:
+        yield batch
+
+
+def _cut(report: TaskReport) -> TaskReport:
+    status = report.status
+    if len(status.err) <= WORDS_MAX and len(status.message) <= WORDS_MAX:
+        return report
+    return TaskReport(report.task_id, replace(status, err=status.err[:WORDS_MAX], message=status.message[:WORDS_MAX]))
 
 
 def _check(session: Session) -> None:

@@ -1,8 +1,10 @@
 """Liveness: who is heard. Three missed heartbeats make a node down (SwarmKit's rule), said as one command for all.
 
 Deadlines are in the loop's own time and begin anew with every start of an engine, so that the time in which no engine
-ran counts against nobody.
+ran counts against nobody; neither does the time in which the loop itself stood still.
 """
+
+from collections.abc import Mapping
 
 import anyio
 
@@ -11,6 +13,7 @@ from skep.core.record import Actor
 from skep.model.ids import NodeId
 from skep.model.states import NodeState
 from skep.runtime.errors import EngineError
+from skep.runtime.session import Session
 from skep.runtime.writer import Writer
 
 MISSED_MAX = 3
@@ -18,16 +21,22 @@ MISSED_MAX = 3
 #: Silence is looked for this often at least; a new session may shorten the period meanwhile.
 LOOK_S_MAX = 1.0
 
+#: A loop that comes back so late stood still.
+OVERSLEPT_S = 1.0
+
 
 class Liveness:
-    """When each node was last heard."""
+    """When each node was last heard. `sessions` are those that live."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, sessions: Mapping[NodeId, Session]) -> None:
         self._writer = writer
+        self._sessions = sessions
+        self._graces: dict[NodeId, float] = {}
         self._deadlines: dict[NodeId, float] = {}
 
     def heard(self, node_id: NodeId, period_s: float) -> None:
         """Note that a node is there, and must be heard again in three periods."""
+        self._graces[node_id] = MISSED_MAX * period_s
         self._deadlines[node_id] = anyio.current_time() + MISSED_MAX * period_s
 
     def expect_all(self, period_s: float) -> None:
@@ -39,17 +48,30 @@ class Liveness:
     async def run(self) -> None:
         """Say which nodes fell silent, until cancelled."""
         while True:
+            wakes_at = anyio.current_time() + LOOK_S_MAX
             await anyio.sleep(LOOK_S_MAX)
             now = anyio.current_time()
-            silent = tuple(node_id for node_id, deadline in self._deadlines.items() if deadline <= now)
-            for node_id in silent:
-                del self._deadlines[node_id]
-            if not silent:
+            if now - wakes_at > OVERSLEPT_S:
+                # the process was stopped, or its loop was held: nobody could be heard
+                for node_id in self._deadlines:
+                    self._deadlines[node_id] = now + self._graces[node_id]
                 continue
-            try:
-                command = ObserveNodes(silent, NodeState.DOWN, "heartbeat failure")
-                await self._writer.submit(command, actor=Actor("clock", "liveness"))
-            except EngineError:
-                # the log cannot be written now: they are still silent, say so again
-                for node_id in silent:
-                    self._deadlines.setdefault(node_id, now)
+            silent = tuple(node_id for node_id, deadline in self._deadlines.items() if deadline <= now)
+            if silent:
+                await self._say(silent, now)
+
+    async def _say(self, silent: tuple[NodeId, ...], now: float) -> None:
+        sessions = [self._sessions[node_id] for node_id in silent if node_id in self._sessions]
+        for node_id in silent:
+            del self._deadlines[node_id]
+        try:
+            command = ObserveNodes(silent, NodeState.DOWN, "heartbeat failure")
+            await self._writer.submit(command, actor=Actor("clock", "liveness"))
+        except EngineError:
+            # the log cannot be written now: they are still silent, say so again
+            for node_id in silent:
+                self._deadlines.setdefault(node_id, now)
+            return
+        # an agent that lives after all registers again, which says that its node is there
+        for session in sessions:
+            session.end("heartbeat failure")
