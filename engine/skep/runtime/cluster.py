@@ -175,6 +175,7 @@ class Cluster:
         """Return when the service, or every service, runs what its spec wants and no update is under way.
 
         Raises:
+            NoSwarm: it was left meanwhile.
             TimedOut: it did not come to that in time; the message says what is missing.
             Rejected: there is no such service.
         """
@@ -185,16 +186,18 @@ class Cluster:
                     missing = await self.read(lambda state: watching.missing(state, service))
                     if not missing:
                         return
+                raise NoSwarm  # it ended meanwhile
         raise TimedOut(f"not converged within {timeout_s:g} s: {missing}")
 
     async def gone(self, service: str, *, timeout_s: float = 60.0) -> None:
         """Return when nothing is left of a removed service: no task of it is known any more."""
-        service_id = await self.read(lambda s: s.service_names.get(service.lower(), service))
+        ids = await self.read(lambda state: watching.called(state, service))
         with anyio.move_on_after(timeout_s):
             async with aclosing(watching.durable(self.engine)) as groups:
                 async for _ in groups:
-                    if await self.read(lambda s: service_id not in s.services and service_id not in s.service_tasks):
+                    if await self.read(lambda state: not any(watching.remains(state, i) for i in ids)):
                         return
+                raise NoSwarm  # it ended meanwhile
         raise TimedOut(f"service {service} is not gone within {timeout_s:g} s")
 
     # --- beginning and ending; called by `Swarm`
@@ -254,9 +257,11 @@ class Cluster:
                 await engine.run(first_words, task_status=task_status)
         finally:
             self._engine = self._scope = None
-            with anyio.CancelScope(shield=True):
-                await engine.close()
-            self._ended.set()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await engine.close()
+            finally:
+                self._ended.set()
 
     async def _stop(self) -> None:
         if self._scope is None:

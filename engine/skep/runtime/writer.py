@@ -15,12 +15,13 @@ from typing import Protocol, TypeVar
 
 import anyio
 import msgspec
+import structlog
 
 from skep.core.codec import decode_command, encode_command
 from skep.core.commands import Command, ReportTasks
 from skep.core.plan import every_key
 from skep.core.record import Actor, Submitted
-from skep.core.rejected import Rejected
+from skep.core.rejected import Broken, Rejected
 from skep.core.state import ClusterState
 from skep.model.ids import NANOSECONDS, Position
 from skep.ports.clock import Clock, Ids
@@ -39,6 +40,8 @@ from skep.runtime.reconciler import Wakes
 from skep.runtime.turn import Durable, Turn, Waiting, settle
 
 T = TypeVar("T")
+
+_log = structlog.get_logger("skep.writer")
 
 QUEUE_MAX = 4096  # beyond it a submitter waits: back-pressure instead of memory
 #: A command and its events both stand in the record; payloads of secrets and configs stand there once.
@@ -91,10 +94,22 @@ class Writer:
         self.opening: Command | None = None
         self.on_durable: list[Callable[[Durable], None]] = []
         self.on_recovered: list[Callable[[], None]] = []
+        self.on_ended: list[Callable[[], None]] = []
 
     async def start(self) -> None:
         """Recover. Raises what the log raises."""
         await self._replay()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it takes no turns any more, for whatever reason."""
+        return self._ended is not None
+
+    @property
+    def ended_whole(self) -> bool:
+        """Whether it was stopped between turns: its state is what the log says at its head, and may be kept."""
+        stopped = isinstance(self._ended, asyncio.CancelledError)
+        return stopped and self.state.position == self.head.position
 
     # --- what others call
 
@@ -148,6 +163,8 @@ class Writer:
         except BaseException as error:
             self._ended = error
             self._fail_queue(Unavailable("the engine has stopped"))
+            for tell in tuple(self.on_ended):
+                tell()
             raise
 
     async def _wait_for_work(self) -> None:
@@ -201,8 +218,14 @@ class Writer:
         self._failures = 0
         self._release(None)
         durable = Durable(tuple(turn.records), tuple(turn.changes), turn.touched)
-        for tell in self.on_durable:
-            tell(durable)
+        for tell in tuple(self.on_durable):
+            try:
+                tell(durable)
+            except Broken:
+                raise  # it looked at the state and found a bug
+            except Exception:  # noqa: BLE001 - whatever it is, it is not the writer's
+                # what is durable is so, whoever cannot hear of it
+                _log.exception("writer.observer_failed", position=self.durable)
 
     async def _drop(self, turn: Turn, error: LogError) -> None:
         """Forget what was not written, replay, and take no commands for a while."""
@@ -212,12 +235,14 @@ class Writer:
         )
         self._refuse = str(error)
         self._fail_queue(Unavailable(str(error)))
-        if unknown:
-            await self._replay_when_there_is_room()
-        else:
-            # the log holds what it held and is still ours; a claim would need the room that is missing
-            self._resume(await self._reread(self.durable))
-        self._release(_Dropped())
+        try:
+            if unknown:
+                await self._replay_when_there_is_room()
+            else:
+                # the log holds what it held and is still ours; a claim would need the room that is missing
+                self._resume(await self._reread(self.durable))
+        finally:
+            self._release(_Dropped())
         self._open()
         for tell in self.on_recovered:
             tell()
