@@ -11,6 +11,7 @@
 from collections.abc import Awaitable, Callable
 
 import anyio
+import structlog
 from anyio.abc import TaskStatus
 from msgspec import Struct
 
@@ -24,6 +25,7 @@ from skep.model.node import NodeDescription, NodeSpec
 from skep.model.states import Availability, Role
 from skep.ports.checkpoints import Checkpoint
 from skep.ports.clock import Clock, Ids
+from skep.ports.event_log import LogError
 from skep.ports.executor import Executor
 from skep.ports.lines import LineStore
 from skep.ports.storage import Store
@@ -36,6 +38,8 @@ from skep.runtime.writer import Writer
 
 #: A checkpoint is due after so many records; recovery folds at most about twice as many.
 CHECKPOINT_RECORDS = 20_000
+
+_log = structlog.get_logger("skep.engine")
 
 ENGINE = Actor("engine")
 
@@ -119,14 +123,19 @@ class Engine:
             task_status.started()
 
     async def close(self) -> None:
-        """Save the state, move the anchor and close the store: after a clean stop nothing needs to be folded."""
+        """Save the state, move the anchor and close the store: after a clean stop nothing needs to be folded.
+
+        What cannot be saved costs time at the next start, and is a warning.
+        """
+        head = self.writer.head
         try:
-            head, state = self.writer.head, self.writer.state
-            if head.position and state.position == head.position:
+            if head.position and self.writer.ended_whole:
                 await self.store.checkpoints.save(
-                    Checkpoint(head.position, head.digest, FOLD_VERSION, encode_state(state))
+                    Checkpoint(head.position, head.digest, FOLD_VERSION, encode_state(self.writer.state))
                 )
                 await self.store.anchor(head)
+        except (LogError, OSError) as error:
+            _log.warning("engine.state_not_saved", position=head.position, reason=str(error))
         finally:
             await self.store.aclose()
 
