@@ -112,6 +112,22 @@ def test_nodes_of_one_process_are_a_manager_and_workers_that_stay_who_they_are(d
     assert {node["Hostname"]: node["ID"] for node in daemon.rows("node", "ls")} == nodes
 
 
+def test_who_asks_for_what_a_process_cannot_have_is_warned(daemon: Daemon) -> None:
+    daemon.start()
+    daemon.docker("swarm", "init")
+    options = ("--detach", "--no-resolve-image", "--health-cmd", "true", "--limit-memory", "1g", "--init")
+    said = daemon.docker("service", "create", *options, "--name", "web", "host", "sleep", "1000", check=False)
+    assert [line.split()[0] for line in said.splitlines() if "has no effect" in line] == [
+        "Healthcheck",
+        "Init",
+        "Resources.Limits",
+    ]
+    said = daemon.docker("service", "update", "--detach", "--no-resolve-image", "--tty", "web", check=False)
+    assert "TTY is kept, and has no effect" in said
+    options = ("--detach", "--no-resolve-image", "--name", "plain", "host", "sleep", "1000")
+    assert "no effect" not in daemon.docker("service", "create", *options, check=False)
+
+
 def test_a_catalogue_says_what_an_image_runs_and_every_socket_answers(daemon: Daemon) -> None:
     catalogue = daemon.home / "catalog.toml"
     catalogue.write_text(

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -197,11 +197,16 @@ class Served:
 
 
 @asynccontextmanager
-async def served(*, api_max: str = "1.44", **options: Any) -> AsyncIterator[Served]:
+async def served(
+    *, api_max: str = "1.44", unsupported: Callable[[ServiceSpec], Sequence[str]] | None = None, **options: Any
+) -> AsyncIterator[Served]:
     """Serve a cluster in memory, a swarm of one node unless `options` say otherwise."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "skep.sock"
-        async with Cluster.open(**options) as cluster, DockerApi(cluster, api_max=api_max).serve_unix(path):
+        async with (
+            Cluster.open(**options) as cluster,
+            DockerApi(cluster, api_max=api_max, unsupported=unsupported).serve_unix(path),
+        ):
             connector = aiohttp.UnixConnector(str(path))
             async with aiohttp.ClientSession(connector=connector) as http:
                 yield Served(cluster, path, http)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from docker_harness import served
+from skep.model.service import ServiceSpec
 from skep.runtime.errors import LastManager
 from skep_adapters.docker_api import SocketInUse
 from skep_adapters.docker_api.server import DockerApi
@@ -295,6 +296,27 @@ async def test_what_does_not_exist_yet_says_so(method: str, path: str) -> None:
 async def test_one_thing_of_a_kind_that_skep_has_none_of_is_not_found(path: str, words: str) -> None:
     async with served(init=False) as api:
         assert await api.ask("GET", f"/v1.41{path}") == (404, {"message": words})
+
+
+async def test_a_client_is_warned_of_fields_without_effect() -> None:
+    def unsupported(spec: ServiceSpec) -> tuple[str, ...]:
+        return ("TTY",) if spec.container.tty else ()
+
+    plain, fancy = (
+        {"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "a", "TTY": tty}}} for tty in (False, True)
+    )
+    warning = "TTY is kept, and has no effect: what runs the tasks here does without it"
+    async with served(unsupported=unsupported) as api:
+        status, answer = await api.ask("POST", "/services/create", plain)
+        assert (status, list(answer)) == (201, ["ID"])
+        for spec, warnings in ((fancy, [warning]), (plain, None)):
+            version = (await api.get("/services/web"))["Version"]["Index"]
+            assert await api.ask("POST", f"/services/web/update?version={version}", spec) == (
+                200,
+                {"Warnings": warnings},
+            )
+        status, answer = await api.ask("POST", "/services/create", fancy | {"Name": "fancy"})
+        assert (status, answer["Warnings"]) == (201, [warning])
 
 
 async def test_every_answer_says_what_is_spoken() -> None:

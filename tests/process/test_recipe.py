@@ -7,10 +7,20 @@ from pathlib import Path
 
 import pytest
 from process_harness import running, shell, task_of
-from skep.model.container import ContainerSpec, HealthConfig, Mount, Privileges, Ulimit
+from skep.model.container import (
+    ContainerSpec,
+    CredentialSpec,
+    DnsConfig,
+    Driver,
+    HealthConfig,
+    Mount,
+    Privileges,
+    Ulimit,
+)
+from skep.model.service import Limits, ResourceRequirements, TaskSpec
 from skep.ports.executor import TaskFailed, TaskRejected
 from skep_adapters.process.catalog import Catalog, CatalogError, Image
-from skep_adapters.process.recipe import write_recipe
+from skep_adapters.process.recipe import fields_without_effect, write_recipe
 from skep_adapters.process.templates import expand
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change users")
@@ -153,6 +163,37 @@ def test_mounts_are_rejected_by_name(kind: str) -> None:
 def test_what_is_left_undone_is_named() -> None:
     spec = ContainerSpec(command=("x",), healthcheck=HealthConfig(test=("CMD", "y")), read_only=True)
     assert write_recipe(task_of(spec), CATALOG).ignored == ("Healthcheck", "ReadOnly")
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        (TaskSpec(container_spec=ContainerSpec(init=True)), "Init"),
+        (TaskSpec(container_spec=ContainerSpec(isolation="hyperv")), "Isolation"),
+        (TaskSpec(container_spec=ContainerSpec(tty=True)), "TTY"),
+        (TaskSpec(container_spec=ContainerSpec(hosts=("1.2.3.4 a",))), "Hosts"),
+        (TaskSpec(container_spec=ContainerSpec(capability_drop=("ALL",))), "CapabilityDrop"),
+        (TaskSpec(container_spec=ContainerSpec(dns_config=DnsConfig(nameservers=("1.1.1.1",)))), "DNSConfig"),
+        (
+            TaskSpec(container_spec=ContainerSpec(privileges=Privileges(credential_spec=CredentialSpec(file="f")))),
+            "Privileges.CredentialSpec",
+        ),
+        (TaskSpec(resources=ResourceRequirements(limits=Limits(memory_bytes=1))), "Resources.Limits"),
+        (TaskSpec(resources=ResourceRequirements(memory_swappiness=0)), "Resources.MemorySwappiness"),
+        (TaskSpec(log_driver=Driver(name="syslog")), "LogDriver"),
+        (TaskSpec(log_driver=Driver(name="json-file", options={"max-size": "1m"})), "LogDriver"),
+    ],
+)
+def test_every_field_without_effect_is_named(task: TaskSpec, name: str) -> None:
+    assert list(fields_without_effect(task)) == [name]
+
+
+def test_what_the_docker_client_sends_unasked_is_no_field_without_effect() -> None:
+    container = ContainerSpec(
+        dns_config=DnsConfig(), init=False, isolation="default", healthcheck=HealthConfig(test=("NONE",))
+    )
+    resources = ResourceRequirements(limits=Limits())
+    assert not list(fields_without_effect(TaskSpec(container, resources=resources, log_driver=Driver("local"))))
 
 
 async def test_a_long_list_of_arguments_is_handed_over_whole(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from skep.runtime.cluster import Cluster
 from skep.version import VERSION
 
 from skep_adapters.cli import program_log
-from skep_adapters.cli.executors import executor_factory
+from skep_adapters.cli.executors import executor_factory, unsupported
 from skep_adapters.cli.failures import is_bug
 from skep_adapters.cli.greeting import greet
 from skep_adapters.cli.options import UpOptions
@@ -87,7 +87,7 @@ async def _opened(options: UpOptions) -> AsyncIterator[Cluster]:
                 init=False,
             )
         )
-        api = DockerApi(cluster, api_max=options.api_max)
+        api = DockerApi(cluster, api_max=options.api_max, unsupported=unsupported(options))
         for path in options.sockets:
             await stack.enter_async_context(api.serve_unix(path))
         _log.info("daemon.ready", version=VERSION, sockets=[str(path) for path in options.sockets])

@@ -1,7 +1,9 @@
 """Which executor each node of this process has."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from skep.model.service import ServiceSpec
 from skep.ports.executor import Executor
 from skep.runtime.engine import ExecutorFactory
 
@@ -15,6 +17,15 @@ def executor_factory(options: UpOptions) -> ExecutorFactory:
         CatalogError: the catalogue cannot be used.
     """
     return _processes(options.directory / "nodes", options.catalog) if options.executor == "process" else _simulated()
+
+
+def unsupported(options: UpOptions) -> Callable[[ServiceSpec], Sequence[str]] | None:
+    """Return what names the fields of a service's spec that its tasks would do without; None if nothing is run."""
+    if options.executor != "process":
+        return None
+    from skep_adapters.process.recipe import fields_without_effect  # noqa: PLC0415 - only this kind needs it
+
+    return lambda spec: tuple(fields_without_effect(spec.template))
 
 
 def _processes(directory: Path, catalogue: Path | None) -> ExecutorFactory:

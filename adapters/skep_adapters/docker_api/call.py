@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -11,6 +11,7 @@ from aiohttp import web
 from skep.core.record import Actor
 from skep.core.state import ClusterState
 from skep.model.ids import Position
+from skep.model.service import ServiceSpec
 
 from skep_adapters.docker_api import query
 from skep_adapters.docker_api.backend import Backend
@@ -46,6 +47,7 @@ class Call:
         api_max: str,
         hostname: str,
         closing: asyncio.Event,
+        unsupported: Callable[[ServiceSpec], Sequence[str]] | None = None,
     ) -> None:
         self.request = request
         self.cluster = cluster
@@ -54,6 +56,7 @@ class Call:
         self.hostname = hostname
         #: set when the server closes: streams end then
         self.closing = closing
+        self._unsupported = unsupported
 
     @property
     def ref(self) -> str:
@@ -85,6 +88,11 @@ class Call:
     def filters(self, *, status: int) -> Filters:
         """Return the filters of the query; `status` answers those that cannot be read."""
         return parse_filters(self.param("filters"), status=status)
+
+    def warnings(self, spec: ServiceSpec) -> list[str]:
+        """Return a sentence for each part of `spec` that is kept and has no effect here."""
+        fields = self._unsupported(spec) if self._unsupported is not None else ()
+        return [f"{field} is kept, and has no effect: what runs the tasks here does without it" for field in fields]
 
     async def body(self, kind: type[S]) -> S:
         """Read the body as a `kind`.

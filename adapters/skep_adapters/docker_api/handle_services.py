@@ -1,6 +1,7 @@
 """What is asked of services, their lines excepted."""
 
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 from skep.core.lookup import find_service
@@ -33,7 +34,10 @@ async def list_services(call: Call) -> web.StreamResponse:
 async def create(call: Call) -> web.StreamResponse:
     """Begin a service; credentials for its registry are not kept, since skep pulls no images."""
     spec = await call.body(ServiceSpec)
-    return json_answer({"ID": await call.cluster.services.create(spec, actor=call.actor)}, status=201)
+    answer: dict[str, Any] = {"ID": await call.cluster.services.create(spec, actor=call.actor)}
+    if warnings := call.warnings(spec):
+        answer["Warnings"] = warnings
+    return json_answer(answer, status=201)
 
 
 async def inspect(call: Call) -> web.StreamResponse:
@@ -50,14 +54,16 @@ async def update(call: Call) -> web.StreamResponse:
     service = await call.read(lambda state: find_service(state, call.ref))
     if call.param("registryAuthFrom") not in ("", "spec", "previous-spec"):
         raise ApiError(500, "unsupported registryAuthFrom value")
+    warnings: list[str] = []
     match call.param("rollback"):
         case "previous":
             await call.cluster.services.rollback(service.id, version, actor=call.actor)
         case "" | "none":
             await call.cluster.services.update(service.id, version, spec, actor=call.actor)
+            warnings = call.warnings(spec)
         case other:
             raise ApiError(500, f"unrecognized rollback option {other}")
-    return json_answer({"Warnings": None})
+    return json_answer({"Warnings": warnings or None})
 
 
 async def remove(call: Call) -> web.StreamResponse:

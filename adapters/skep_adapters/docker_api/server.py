@@ -4,12 +4,13 @@ import asyncio
 import logging
 import re
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
 from aiohttp import web
+from skep.model.service import ServiceSpec
 from skep.version import VERSION
 
 from skep_adapters.docker_api import routes
@@ -38,10 +39,19 @@ _LOG = structlog.get_logger("skep.docker_api")
 class DockerApi:
     """The Docker Engine API over a cluster, for the docker CLI and Docker's SDKs.
 
-    `api_max` is the newest version that is spoken; `hostname` is what `info` calls this engine.
+    `api_max` is the newest version that is spoken; `hostname` is what `info` calls this engine. `unsupported` names the
+    fields of a service's spec that have no effect with the executors of the cluster: the client is warned of them.
     """
 
-    def __init__(self, cluster: Backend, *, api_max: str = "1.44", hostname: str = "") -> None:
+    def __init__(
+        self,
+        cluster: Backend,
+        *,
+        api_max: str = "1.44",
+        hostname: str = "",
+        unsupported: Callable[[ServiceSpec], Sequence[str]] | None = None,
+    ) -> None:
+        self._unsupported = unsupported
         self._cluster = cluster
         self._api_max = api_max
         self._hostname = hostname
@@ -100,6 +110,7 @@ class DockerApi:
             api_max=self._api_max,
             hostname=self._hostname or self._cluster.hostname,
             closing=closing,
+            unsupported=self._unsupported,
         )
         try:
             return await handler(call)

@@ -7,8 +7,17 @@ import resource
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
-from skep.model.container import ContainerSpec, DnsConfig
-from skep.model.service import Limits
+from skep.model.container import (
+    AppArmorOpts,
+    ContainerSpec,
+    CredentialSpec,
+    DnsConfig,
+    Driver,
+    Privileges,
+    SeccompOpts,
+    SELinuxContext,
+)
+from skep.model.service import Limits, ResourceRequirements, TaskSpec
 from skep.ports.executor import TaskRejected
 from skep.ports.link import AssignedTask
 
@@ -20,6 +29,12 @@ from skep_adapters.process.templates import expand, slot_of
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _NO_IMAGE = Image()
+
+#: The docker CLI sends empty parts; and output is kept much as these two drivers keep it.
+_ASKS_FOR_NOTHING = (
+    *(DnsConfig(), Limits(), CredentialSpec(), SELinuxContext(), SeccompOpts(), AppArmorOpts()),
+    *("default", Driver(), Driver(name="json-file"), Driver(name="local")),
+)
 
 
 class Recipe(Struct, frozen=True):
@@ -64,7 +79,7 @@ def write_recipe(task: AssignedTask, catalog: Catalog) -> Recipe:
         stop_signal=words.stop_signal(spec.stop_signal or image.stop_signal),
         rlimits=tuple(_rlimits(spec)),
         no_new_privileges=privileges is not None and privileges.no_new_privileges,
-        ignored=tuple(_ignored(task, spec)),
+        ignored=tuple(fields_without_effect(task.template.spec)),
     )
 
 
@@ -116,20 +131,34 @@ def _rlimits(spec: ContainerSpec) -> Iterator[tuple[int, int, int]]:
         yield number, limit.soft, limit.hard
 
 
-def _ignored(task: AssignedTask, spec: ContainerSpec) -> Iterator[str]:
+def fields_without_effect(task: TaskSpec) -> Iterator[str]:
     """Yield the names of fields that were said and that a process without namespaces and cgroup goes without."""
-    if spec.healthcheck is not None and spec.healthcheck.test not in ((), ("NONE",)):
+    container = task.container_spec or ContainerSpec()
+    healthcheck = container.healthcheck
+    if healthcheck is not None and healthcheck.test not in ((), ("NONE",)):
         yield "Healthcheck"
+    privileges = container.privileges or Privileges()
+    resources = task.resources or ResourceRequirements()
     for name, said in (
-        ("TTY", spec.tty),
-        ("ReadOnly", spec.read_only),
-        ("Hosts", spec.hosts),
-        ("DNSConfig", spec.dns_config),
-        ("Sysctls", spec.sysctls),
-        ("CapabilityAdd", spec.capability_add),
-        ("CapabilityDrop", spec.capability_drop),
-        ("Resources.Limits", task.template.spec.resources and task.template.spec.resources.limits),
+        ("TTY", container.tty),
+        ("OpenStdin", container.open_stdin),
+        ("Init", container.init),
+        ("ReadOnly", container.read_only),
+        ("Hosts", container.hosts),
+        ("DNSConfig", container.dns_config),
+        ("Sysctls", container.sysctls),
+        ("CapabilityAdd", container.capability_add),
+        ("CapabilityDrop", container.capability_drop),
+        ("Isolation", container.isolation),
+        ("OomScoreAdj", container.oom_score_adj),
+        ("Privileges.CredentialSpec", privileges.credential_spec),
+        ("Privileges.SELinuxContext", privileges.se_linux_context),
+        ("Privileges.Seccomp", privileges.seccomp),
+        ("Privileges.AppArmor", privileges.app_armor),
+        ("Resources.Limits", resources.limits),
+        ("Resources.SwapBytes", resources.swap_bytes),
+        ("Resources.MemorySwappiness", resources.memory_swappiness is not None),
+        ("LogDriver", task.log_driver),
     ):
-        # the docker CLI sends empty parts, which ask for nothing
-        if said and said not in (DnsConfig(), Limits()):
+        if said and said not in _ASKS_FOR_NOTHING:
             yield name
