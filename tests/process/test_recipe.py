@@ -3,6 +3,8 @@
 # ruff: noqa: ASYNC240  # a test may look at the disk by itself
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,39 @@ async def test_a_task_has_nothing_open_but_its_three_files_and_default_signals(t
         script = "ls -1 /proc/self/fd; readlink /proc/$$/fd/0; grep -E 'Sig(Ign|Blk)' /proc/self/status; umask"
         out = (await cluster.output(shell(script))).split()
         assert out == ["0", "1", "2", "3", "/dev/null", "SigBlk:", "0" * 16, "SigIgn:", "0" * 16, "0022"]
+
+
+#: Runs a program with signals ignored and blocked that only the kernel itself lets one ignore and block.
+_IGNORING = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+ignore, blocked = (ctypes.c_ulong * 4)(1), (ctypes.c_ulong * 1)(7 << 31)
+for number in (32, 33, 34):
+    assert libc.syscall(13, number, ignore, None, 8) == 0
+assert libc.syscall(14, 2, blocked, None, 8) == 0
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1], *sys.argv[2:]])
+"""
+
+_PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from process_harness import running, shell
+
+async def main():
+    async with running(Path(sys.argv[1])) as cluster:
+        print(await cluster.output(shell("grep -E 'Sig(Ign|Blk)' /proc/self/status")))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the test knows the numbers of system calls of x86_64")
+def test_a_task_has_default_signals_whoever_started_its_agent(tmp_path: Path) -> None:
+    """Also those that the C library keeps for itself, which timers and threads of a parent may have left ignored."""
+    words = [sys.executable, "-c", _IGNORING, _PROGRAM, str(tmp_path / "state"), str(Path(__file__).parent)]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stdout.split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16], ran.stderr
 
 
 async def test_without_a_directory_a_task_has_an_empty_one_of_its_own(tmp_path: Path) -> None:

@@ -15,6 +15,10 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+#: Numbers of rt_sigaction(2) and rt_sigprocmask(2), and the size of the kernel's set of signals.
+_SIGNAL_CALLS = {"x86_64": (13, 14), "aarch64": (134, 135)}
+_SIGSET_BYTES = _WORD_BYTES = 8
+
 _LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # noqa: PTH110  # as in `stat`
 
 #: A pid with its start time, in clock ticks since boot.
@@ -40,6 +44,23 @@ def die_with_parent() -> None:
 def gain_no_privileges() -> None:
     """Let no program that this process executes raise its privileges."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def default_internal_signals() -> None:
+    """Let signals 32 and 33 have their default effect, and block none.
+
+    They are the C library's own: its functions, and so Python's, refuse to change them. What is ignored or blocked is
+    inherited through exec, so who started the agent would reach into its tasks. Elsewhere than on these machines they
+    are left alone.
+    """
+    calls = _SIGNAL_CALLS.get(os.uname().machine)
+    if calls is None or ctypes.sizeof(ctypes.c_void_p) != _WORD_BYTES:
+        return
+    action, mask = calls
+    nothing = ctypes.create_string_buffer(4 * _WORD_BYTES)  # SIG_DFL, no flags, no restorer, an empty mask
+    for number in (32, 33):
+        _libc.syscall(ctypes.c_long(action), ctypes.c_long(number), nothing, None, ctypes.c_size_t(_SIGSET_BYTES))
+    _libc.syscall(ctypes.c_long(mask), ctypes.c_long(signal.SIG_SETMASK), nothing, None, ctypes.c_size_t(_SIGSET_BYTES))
 
 
 def stat(pid: int) -> tuple[str, int, int, int] | None:

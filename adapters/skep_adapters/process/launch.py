@@ -92,12 +92,13 @@ def _enter(path: str, *, last: bool) -> bool:
 
 
 def _default_signals() -> None:
-    """Undo what Python and the supervisor set: what is ignored would stay ignored in the task."""
+    """Undo what Python, the supervisor and whoever started us set: what is ignored would stay ignored in the task."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if signal.getsignal(number) not in (signal.SIG_DFL, None):
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    kin.default_internal_signals()
 
 
 def _standard_files(stdout: int, stderr: int) -> None:
