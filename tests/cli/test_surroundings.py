@@ -43,6 +43,14 @@ def test_a_socket_on_which_another_server_listens_is_left_alone(daemon: Daemon, 
     assert daemon.socket.exists()
 
 
+@pytest.mark.parametrize(
+    "words", [("--nodes", "0"), ("--catalog", "/nope"), ("-H", "http://h"), ("-H", "unix:///nope/skep.sock")], ids=str
+)
+def test_what_is_refused_leaves_no_directory_behind(home: Path, words: tuple[str, ...]) -> None:
+    up(home / "new", *words)
+    assert not list(home.iterdir())
+
+
 def test_what_is_no_socket_is_left_alone_and_a_dead_socket_is_taken(daemon: Daemon, home: Path) -> None:
     file = home / "precious"
     file.write_text("precious")

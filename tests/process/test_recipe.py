@@ -258,6 +258,7 @@ def test_a_catalogue_is_read_from_a_file(tmp_path: Path) -> None:
     [
         ("[images.web", "at the end of a table declaration"),
         ("[web]", "web: unknown key"),
+        ('{"images": {"web": {"command": ["x"]}}}', r"this is JSON, and it must be TOML, \[images\.NAME\] tables"),
         ("images = 3", "images = 3: must be tables"),
         ("[images]\nweb = 3", "images.web = 3: must be a table"),
         ('[images.web]\ncomand = ["x"]', "images.web.comand: unknown key; known are entrypoint, command"),

@@ -70,6 +70,8 @@ async def _serve(options: UpOptions) -> None:
 async def _opened(options: UpOptions) -> AsyncIterator[Cluster]:
     async with AsyncExitStack() as stack:
         executor = executor_factory(options)
+        # what is refused leaves nothing behind: only a socket in the data directory is looked at when that is there
+        check_vacant([path for path in options.sockets if not path.is_relative_to(options.directory)])
         make_directory(options.directory)
         lock = ProcessLock.acquire(options.directory / "lock")  # before there is a swarm, nobody else holds it
         stack.callback(lock.release)

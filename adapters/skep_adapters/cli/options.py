@@ -112,11 +112,14 @@ def check(options: UpOptions) -> None:
 
 def _check_host(host: str) -> None:
     if not host.startswith(UNIX):
-        if host.startswith(("tcp://", "http://", "https://")):
+        scheme, found, _ = host.partition("://")
+        if scheme == "tcp" and found:
             raise OptionError(
                 f"--host {host}: skep does not listen on TCP, where everybody could command it; "
                 "give a unix:// socket (TCP comes with TLS and client certificates)"
             )
+        if found:
+            raise OptionError(f"--host {host}: unknown scheme {scheme}://; must be unix://PATH")
         raise OptionError(f"--host {host!r}: must be unix://PATH")
     if host in (UNIX, f"{UNIX}/") or host.endswith("/"):
         raise OptionError(f"--host {host}: names no file for the socket")

@@ -52,11 +52,16 @@ class Catalog:
             CatalogError: it cannot be read, or something in it is not as it must be.
         """
         try:
-            said = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise CatalogError(f"catalogue {path}: {error.strerror}") from error
         except ValueError as error:
             raise CatalogError(f"catalogue {path}: {error}") from error
+        try:
+            said = tomllib.loads(text)
+        except ValueError as error:
+            why = "this is JSON, and it must be TOML, [images.NAME] tables" if _is_json(text) else str(error)
+            raise CatalogError(f"catalogue {path}: {why}") from error
         for key in said:
             if key != "images":
                 raise CatalogError(f"catalogue {path}: {key}: unknown key; a catalogue has [images.NAME] tables only")
@@ -72,6 +77,11 @@ class Catalog:
     def names(self) -> list[str]:
         """Return all names, sorted."""
         return sorted(self._images)
+
+
+def _is_json(text: str) -> bool:
+    """Say whether somebody meant JSON, well-formed or not: no TOML file begins with a brace."""
+    return text.lstrip().startswith("{")
 
 
 def _familiar(name: str) -> Iterator[str]:
