@@ -3,6 +3,7 @@
 # ruff: noqa: ASYNC240  # a test may look at the disk by itself
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -280,3 +281,15 @@ def test_a_bad_catalogue_is_told_with_file_key_and_value(tmp_path: Path, text: s
 def test_a_catalogue_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"nope\.toml: No such file"):
         Catalog.load(tmp_path / "nope.toml")
+
+
+def test_the_catalogue_of_the_guide_is_one_and_the_guide_names_every_key(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "catalogue.md").read_text()
+    (text,) = re.findall(r"^```toml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "catalogue.toml"
+    path.write_text(text)
+    catalog = Catalog.load(path)
+    assert catalog.names() == ["greeter:2", "web"]
+    greeter = ContainerSpec(image="greeter:2", args=("bees",))
+    assert write_recipe(task_of(greeter), catalog).argv == ("echo", "hello", "bees")
+    assert re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE) == [*Image.__struct_fields__]
