@@ -36,7 +36,7 @@ async def checkpoint_elsewhere(directory: Path, head: Head) -> str:
 
 
 async def fold_and_save(directory: Path, head: Head) -> None:
-    """Save the state at `head`, folded from the newest checkpoint before it.
+    """Save the state at `head`, folded from the newest checkpoint of its history.
 
     Raises:
         LogError: the log does not reach it, or something cannot be read or written.
@@ -44,7 +44,7 @@ async def fold_and_save(directory: Path, head: Head) -> None:
     checkpoints = FileCheckpoints(directory / "checkpoints")
     log = SqliteEventLog(directory / "cluster.db", read_only=True)
     try:
-        state = await state_at(log, checkpoints, head.position)
+        state = await state_at(log, checkpoints, head.position, head.digest)
     finally:
         await log.aclose()
     if state.position != head.position:

@@ -20,19 +20,19 @@ from skep.core.commands import JoinNodes, StartEngine
 from skep.core.fold import FOLD_VERSION
 from skep.core.record import Actor
 from skep.core.state import ClusterState
-from skep.model.ids import NodeId
+from skep.model.ids import START, NodeId
 from skep.model.node import NodeDescription, NodeSpec
 from skep.model.states import Availability, Role
 from skep.ports.checkpoints import Checkpoint
 from skep.ports.clock import Clock, Ids
-from skep.ports.event_log import LogError
+from skep.ports.event_log import Claim, LogError
 from skep.ports.executor import Executor
 from skep.ports.lines import LineStore
 from skep.ports.storage import Store
 from skep.runtime.agent import Agent
 from skep.runtime.dispatcher import Dispatcher
 from skep.runtime.keys import destroy_orphans
-from skep.runtime.recovery import recover, state_at
+from skep.runtime.recovery import recover_since, state_at
 from skep.runtime.turn import Durable
 from skep.runtime.writer import Writer
 
@@ -63,8 +63,8 @@ class Engine:
         self.store = store
         self.writer = Writer(
             store.log,
-            lambda: recover(store),
-            lambda position: state_at(store.log, store.checkpoints, position),
+            self._recover,
+            lambda head: state_at(store.log, store.checkpoints, head.position, head.digest),
             clock=clock,
             ids=ids,
         )
@@ -73,7 +73,7 @@ class Engine:
         self.clock = clock
         self._ids = ids
         self._version = version
-        self._checkpointed = 0
+        self._checkpointed = START
         self._due = anyio.Event()
         self.writer.on_durable.append(self._count)
 
@@ -85,8 +85,12 @@ class Engine:
     async def recover(self) -> ClusterState:
         """Claim the log and replay it; return the state. Raises what the log raises."""
         await self.writer.start()
-        self._checkpointed = self.writer.durable
         return self.writer.state
+
+    async def _recover(self) -> tuple[Claim, ClusterState]:
+        # a checkpoint is due by what a recovery had to fold, so that a series of crashes still makes one
+        claim, state, self._checkpointed = await recover_since(self.store)
+        return claim, state
 
     async def run(
         self,
@@ -106,17 +110,19 @@ class Engine:
             await self.writer.submit(self.writer.opening, actor=ENGINE)
             await destroy_orphans(self.store.keyring, self.writer)
             members = await self._join()
+            manager = self.writer.state.nodes.get(self.node_id)
+            addrs = [manager.status.addr if manager else "", *(self._nodes.addr for _ in members[1:])]
             self.dispatcher.liveness.expect_all(self.dispatcher.heartbeat_s)
             group.start_soon(self.dispatcher.liveness.run)
             group.start_soon(self._checkpoint_forever)
-            for number, (name, node_id) in enumerate(zip(self._nodes.names, members, strict=True), 1):
+            for number, (name, node_id, addr) in enumerate(zip(self._nodes.names, members, addrs, strict=True), 1):
                 agent = Agent(
                     self.dispatcher.link(node_id),
                     self._nodes.executor(name, number),
                     self._nodes.lines,
                     node_id=node_id,
                     hostname=name,
-                    addr=self._nodes.addr,
+                    addr=addr or self._nodes.addr,
                     clock=self.clock,
                 )
                 group.start_soon(agent.run)

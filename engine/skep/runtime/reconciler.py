@@ -69,6 +69,13 @@ class Wakes:
                 return plan, key
         return None
 
+    def clear(self) -> None:
+        """Forget every key and every timer."""
+        for keys in self._due.values():
+            keys.clear()
+        self._timers.clear()
+        self._at.clear()
+
     @property
     def idle(self) -> bool:
         """Whether no key is due."""

@@ -63,8 +63,8 @@ class Recover(Protocol):
 class Reread(Protocol):
     """How the writer gets its state from a log that it has claimed."""
 
-    async def __call__(self, position: Position) -> ClusterState:
-        """Return the state after `position`."""
+    async def __call__(self, head: Head) -> ClusterState:
+        """Return the state at `head`."""
         ...
 
 
@@ -123,6 +123,7 @@ class Writer:
 
         Raises:
             Rejected: they cannot be.
+            NoSwarm: the swarm was left.
             Unavailable: the log cannot be written now; nothing was done.
             OutcomeUnknown: they may or may not have been done.
         """
@@ -193,6 +194,8 @@ class Writer:
             turn.take(self._queue.popleft())
         self._room.set()
         self.wakes.ring(self._clock.now())
+        if self.state.left:
+            self.wakes.clear()  # nothing follows in this log
         while turn.has_room and (key := self.wakes.pop()) is not None:
             turn.plan(*key)
         if turn.bodies:
@@ -240,7 +243,7 @@ class Writer:
                 await self._replay_when_there_is_room()
             else:
                 # the log holds what it held and is still ours; a claim would need the room that is missing
-                self._resume(await self._reread(self.durable))
+                self._resume(await self._reread(self.head))
         finally:
             self._release(_Dropped())
         self._open()
@@ -273,7 +276,7 @@ class Writer:
         self.state.take_touched()
         self.durable = state.position
         self.wakes = Wakes()
-        for plan, key in every_key(self.state):
+        for plan, key in every_key(self.state) if not self.state.left else ():
             self.wakes.wake(plan, key)
         self._work.set()
 
