@@ -11,13 +11,14 @@ from skep.core.changes import Change, describe
 from skep.core.codec import encode_record
 from skep.core.events import Event
 from skep.core.indexes import Touched
-from skep.core.record import Actor, Record, Submitted
-from skep.core.rejected import Rejected
+from skep.core.record import Actor, Planned, Record, Submitted
+from skep.core.rejected import Broken, Rejected
 from skep.core.state import ClusterState
 from skep.core.transaction import run_plan, submit
 from skep.model.ids import Position
 from skep.ports.clock import Clock, Ids
-from skep.runtime.errors import EngineError
+from skep.ports.event_log import RECORD_BYTES_MAX
+from skep.runtime.errors import EngineError, NoSwarm
 from skep.runtime.reconciler import Wakes
 
 TURN_SUBMISSIONS_MAX = 1024  # the knee of benchmarks/submit.py lies below
@@ -75,6 +76,9 @@ class Turn:
         if done is not None:
             self._answers.append((waiting.answer, done))
             return
+        if state.left:
+            self._answers.append((waiting.answer, NoSwarm()))
+            return
         try:
             record = submit(state, waiting.submitted, self._clock.now(), waiting.actor, waiting.seen, self._watch)
         except Rejected as error:
@@ -110,6 +114,8 @@ class Turn:
 
     def _add(self, record: Record) -> None:
         body = encode_record(record)
+        if len(body) > RECORD_BYTES_MAX:
+            raise Broken(f"{_origin(record)} makes a record of {len(body)} bytes, and {RECORD_BYTES_MAX} is the most")
         self.bodies.append(body)
         self.records.append(record)
         self._bytes += len(body)
@@ -122,6 +128,14 @@ class Turn:
             else:
                 known |= task_ids
         self.touched.sessions |= touched.sessions
+
+
+def _origin(record: Record) -> str:
+    """Say whose record it is."""
+    if isinstance(record.input, Planned):
+        return f"plan {record.input.plan}({record.input.key}) at {record.seen}"
+    names = ", ".join(command.name for command in record.input.commands)
+    return f"{names} of {record.actor.kind} {record.actor.name!r} at {record.seen}"
 
 
 def settle(future: "asyncio.Future[Position]", result: Position | Exception) -> None:
