@@ -149,8 +149,9 @@ class Cluster:
 
     @property
     def advertise_addr(self) -> str:
-        """The address that this node says it has."""
-        return self._local.addr
+        """The address that this node says it has: in a swarm the one that it was begun with."""
+        node = self._engine.writer.state.nodes.get(self._engine.node_id) if self._engine else None
+        return (node.status.addr if node else "") or self._local.addr
 
     # --- reading
 

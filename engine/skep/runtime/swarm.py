@@ -1,5 +1,6 @@
 """The swarm part of a `Cluster`: beginning it, its tokens and keys, changing and leaving it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -64,6 +65,7 @@ class Swarm:
 
     def __init__(self, home: SwarmHome) -> None:
         self._home = home
+        self._leaving: asyncio.Task[None] | None = None
 
     async def init(
         self,
@@ -90,7 +92,7 @@ class Swarm:
         wanted = spec or DEFAULT_SWARM_SPEC
         check_swarm(wanted, new=True)
         available = parse_availability(availability) if availability else Availability.ACTIVE
-        host = _host(advertise_addr) or "127.0.0.1"
+        host, port = _split(advertise_addr)
         node_id = NodeId(self._home.ids.new())
 
         async def first_words(engine: Engine) -> None:
@@ -117,7 +119,7 @@ class Swarm:
                     specs=(NodeSpec(labels={}, role=Role.MANAGER, availability=available),),
                     descriptions=(NodeDescription(hostname=self._home.hostname),),
                     addrs=(host,),
-                    managers=(ManagerStatus(leader=True, addr=f"{host}:{SWARM_PORT}"),),
+                    managers=(ManagerStatus(leader=True, addr=f"{f'[{host}]' if ':' in host else host}:{port}"),),
                 ),
                 actor=actor,
             )
@@ -198,6 +200,12 @@ class Swarm:
         engine = self._home.engine
         if not force:
             raise LastManager
+        # both or nothing, whoever stops waiting: a swarm that was left must not keep an engine
+        self._leaving = asyncio.ensure_future(self._leave(engine, actor))
+        self._leaving.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(self._leaving)
+
+    async def _leave(self, engine: Engine, actor: Actor) -> None:
         await engine.writer.submit(LeaveSwarm(), actor=actor)
         await self._home.end()
 
@@ -214,8 +222,11 @@ def _cluster(state: ClusterState) -> Cluster:
     return state.cluster
 
 
-def _host(addr: str) -> str:
-    """Return the host of "host", "host:port" or "[v6]:port"."""
+def _split(addr: str) -> tuple[str, str]:
+    """Return host and port of "host", "host:port", "v6" or "[v6]:port", each with its default."""
     if addr.startswith("["):
-        return addr[1:].partition("]")[0]
-    return addr.rpartition(":")[0] if addr.count(":") == 1 else addr
+        host, _, rest = addr[1:].partition("]")
+        port = rest.removeprefix(":")
+    else:
+        host, _, port = addr.partition(":") if addr.count(":") == 1 else (addr, "", "")
+    return host or "127.0.0.1", port or str(SWARM_PORT)
