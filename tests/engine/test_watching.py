@@ -7,7 +7,7 @@ import anyio
 import pytest
 import skep
 from skep.core.commands import CreateService
-from skep.core.record import Actor
+from skep.core.record import Actor, Record
 from skep.model.ids import Instant, ServiceId
 from skep.runtime import watching
 from skep.runtime.cluster import Cluster
@@ -57,6 +57,21 @@ async def test_changes_end_when_the_swarm_is_left(past: bool) -> None:
         await cluster.converged("web")
         await cluster.swarm.leave(force=True)
         assert await asyncio.wait_for(following, 5)
+
+
+async def test_records_end_with_the_one_that_says_that_the_swarm_was_left() -> None:
+    async with engine_test() as cluster:
+
+        async def follow() -> list[Record]:
+            return [record async for record in cluster.events()]
+
+        following = asyncio.create_task(follow())
+        await cluster.services.create(skep.service_spec("web", "demo"))
+        await cluster.converged("web")
+        await cluster.swarm.leave(force=True)
+        records = await asyncio.wait_for(following, 5)
+        assert [record.position for record in records] == list(range(1, len(records) + 1))
+        assert [event.name for event in records[-1].events] == ["swarm.left/1"]
 
 
 @pytest.mark.parametrize("wait", [Cluster.converged, Cluster.gone])

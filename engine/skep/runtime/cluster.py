@@ -16,7 +16,6 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from skep.core.changes import Change
-from skep.core.codec import decode_record
 from skep.core.record import Record
 from skep.core.rejected import Broken
 from skep.core.state import ClusterState
@@ -164,12 +163,16 @@ class Cluster:
         return self.engine.dispatcher.broker.lines(selector, options or LineOptions())
 
     async def events(self, after: Position = START) -> AsyncIterator[Record]:
-        """Yield every record after a position, oldest first, and then each new one when it is durable."""
-        async for recorded in self.engine.store.log.follow(after):
-            yield decode_record(recorded.body)
+        """Yield every record after a position, oldest first, and then each new one when it is durable.
+
+        They end with the engine, as when the swarm is left.
+        """
+        async with aclosing(watching.records(self.engine, after)) as records:
+            async for record in records:
+                yield record
 
     def changes(self, *, since: Instant | None = None, until: Instant | None = None) -> AsyncIterator[Change]:
-        """Yield changes as Swarm's own events tell them, from `since` (default: now) to `until` (default: for ever)."""
+        """Yield changes as Swarm's own events tell them, from `since` (default: now) to `until` or the engine's end."""
         return watching.changes(self.engine, since=since, until=until)
 
     async def converged(self, service: str | None = None, *, timeout_s: float = 60.0) -> None:

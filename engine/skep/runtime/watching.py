@@ -9,8 +9,9 @@ from skep.core.changes import Change, describe
 from skep.core.codec import decode_record
 from skep.core.fold import begin, evolve
 from skep.core.lookup import find_service
+from skep.core.record import Record
 from skep.core.state import ClusterState
-from skep.model.ids import NANOSECONDS, Instant, Position, ServiceId
+from skep.model.ids import NANOSECONDS, START, Instant, Position, ServiceId
 from skep.model.service import Service
 from skep.model.states import UpdateState
 from skep.ports.event_log import LogError, Recorded
@@ -80,19 +81,26 @@ def _seconds_to(engine: Engine, until: Instant | None) -> float | None:
 async def _past(engine: Engine) -> AsyncGenerator[Change, None]:
     """Fold the whole log beside the engine: what it says of an event depends on the state before."""
     state = ClusterState()
+    async with aclosing(records(engine, START)) as past:
+        async for record in past:
+            begin(state, record.position, record.time, record.command_id)
+            for event in record.events:
+                for change in describe(state, record.position, record.time, event):
+                    yield change
+                evolve(state, event)
+            state.take_touched()
+
+
+async def records(engine: Engine, after: Position) -> AsyncGenerator[Record, None]:
+    """Yield every record after a position, and then each new one when it is durable. It ends with the engine."""
     async with aclosing(durable(engine)) as groups:
         goes_on = True
         while goes_on:
             goes_on = await anext(groups, False) is None  # when it ended, what came last is still to be read
-            while batch := await _read(engine, state.position):
+            while batch := await _read(engine, after):
                 for recorded in batch:
-                    record = decode_record(recorded.body)
-                    begin(state, record.position, record.time, record.command_id)
-                    for event in record.events:
-                        for change in describe(state, record.position, record.time, event):
-                            yield change
-                        evolve(state, event)
-                    state.take_touched()
+                    yield decode_record(recorded.body)
+                    after = recorded.position
                     # a record may tell of thousands of tasks: the loop is the engine's, too
                     await anyio.lowlevel.checkpoint()
 
