@@ -127,6 +127,24 @@ async def test_stop_may_come_while_it_starts(tmp_path: Path) -> None:
             assert not with_marker(marker)
 
 
+async def test_a_stop_that_was_cancelled_before_its_signal_is_made_up_for(tmp_path: Path) -> None:
+    """An agent that ends cancels its stops, and then the executor stops what is left."""
+    async with running(tmp_path) as cluster:
+        for turns in range(12):
+            controller = cluster.controller(shell("exec sleep 1000"))
+            await controller.prepare()
+            starting = asyncio.ensure_future(controller.start())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            stopping = asyncio.ensure_future(controller.stop(60))
+            await asyncio.sleep(0)
+            stopping.cancel()
+            async with asyncio.timeout(5):
+                await controller.stop(60)
+            await asyncio.wait({starting, stopping})
+            assert starting.exception() is None or isinstance(starting.exception(), TaskFailed)
+
+
 async def test_a_start_that_is_cancelled_can_be_asked_for_again(tmp_path: Path) -> None:
     async with running(tmp_path) as cluster:
         controller = cluster.controller(shell("echo once; sleep 100"))

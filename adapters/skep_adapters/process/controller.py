@@ -57,7 +57,7 @@ class ProcessController:
         self._recipe: Recipe | None = None
         self._folders: dict[str, str] = {}
         self._run: Run | None = None
-        self._stopping = False
+        self._stopping = self._signalled = False
 
     @property
     def task_id(self) -> str:
@@ -136,16 +136,18 @@ class ProcessController:
 
     async def stop(self, grace_s: float) -> None:
         """Send its stop signal; after `grace_s` seconds kill all of it. Returns when nothing of it runs."""
-        again, self._stopping = self._stopping, True
+        self._stopping = True
         run = self._run
         if run is None or run.dead.is_set():
             return
         try:
             async with asyncio.timeout(max(grace_s, 0.0)):
-                if not again and grace_s > 0:
+                if not self._signalled and grace_s > 0:
                     run.hold()
                     await run.started.wait()
-                    run.signal(self._recipe.stop_signal if self._recipe else words.stop_signal(""))
+                    if not self._signalled:  # another stop may have waited, too
+                        self._signalled = True
+                        run.signal(self._recipe.stop_signal if self._recipe else words.stop_signal(""))
                 await run.dead.wait()
         except TimeoutError:
             await run.kill_for_sure()
