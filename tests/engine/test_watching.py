@@ -12,7 +12,6 @@ from skep.model.ids import Instant, ServiceId
 from skep.runtime import watching
 from skep.runtime.cluster import Cluster
 from skep.runtime.simulated import Behaviour
-from skep.runtime.turn import Durable
 from skep.testing.engine_test import engine_test
 
 
@@ -28,16 +27,6 @@ async def test_a_watcher_that_lags_is_told_and_the_engine_goes_on(monkeypatch: p
         with pytest.raises(watching.Lagging):
             async for _ in changes:
                 pass
-        await cluster.services.create(skep.service_spec("web", "demo"))
-        await cluster.converged("web")
-
-
-async def test_an_observer_that_fails_does_not_end_the_engine() -> None:
-    def fail(_: Durable) -> None:
-        raise KeyError("a bug of its own")
-
-    async with engine_test() as cluster:
-        cluster.engine.writer.on_durable.insert(0, fail)
         await cluster.services.create(skep.service_spec("web", "demo"))
         await cluster.converged("web")
 

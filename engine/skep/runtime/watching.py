@@ -126,7 +126,7 @@ async def _live(engine: Engine) -> AsyncGenerator[Change, None]:
         try:
             for change in group.changes:
                 send.send_nowait(change)
-        except anyio.WouldBlock:
+        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
             lagging = True
             send.close()
 

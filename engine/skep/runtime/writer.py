@@ -15,13 +15,12 @@ from typing import Protocol, TypeVar
 
 import anyio
 import msgspec
-import structlog
 
 from skep.core.codec import decode_command, encode_command
 from skep.core.commands import Command, ReportTasks
 from skep.core.plan import every_key
 from skep.core.record import Actor, Submitted
-from skep.core.rejected import Broken, Rejected
+from skep.core.rejected import Rejected
 from skep.core.state import ClusterState
 from skep.model.ids import NANOSECONDS, Position
 from skep.ports.clock import Clock, Ids
@@ -40,8 +39,6 @@ from skep.runtime.reconciler import Wakes
 from skep.runtime.turn import Durable, Turn, Waiting, settle
 
 T = TypeVar("T")
-
-_log = structlog.get_logger("skep.writer")
 
 QUEUE_MAX = 4096  # beyond it a submitter waits: back-pressure instead of memory
 #: A command and its events both stand in the record; payloads of secrets and configs stand there once.
@@ -92,6 +89,7 @@ class Writer:
         self._epoch = Epoch(0)
         #: said before anything else after a replay: it puts the indexes in order, however the state was recovered
         self.opening: Command | None = None
+        #: called within a turn: what one of them raises ends the engine, so those of outsiders raise nothing
         self.on_durable: list[Callable[[Durable], None]] = []
         self.on_recovered: list[Callable[[], None]] = []
         self.on_ended: list[Callable[[], None]] = []
@@ -222,13 +220,7 @@ class Writer:
         self._release(None)
         durable = Durable(tuple(turn.records), tuple(turn.changes), turn.touched)
         for tell in tuple(self.on_durable):
-            try:
-                tell(durable)
-            except Broken:
-                raise  # it looked at the state and found a bug
-            except Exception:  # noqa: BLE001 - whatever it is, it is not the writer's
-                # what is durable is so, whoever cannot hear of it
-                _log.exception("writer.observer_failed", position=self.durable)
+            tell(durable)
 
     async def _drop(self, turn: Turn, error: LogError) -> None:
         """Forget what was not written, replay, and take no commands for a while."""
