@@ -36,6 +36,7 @@ from skep.ports.event_log import (
 )
 from skep.runtime.errors import EngineError, OutcomeUnknown, Unavailable
 from skep.runtime.reconciler import Wakes
+from skep.runtime.sources import EngineClock
 from skep.runtime.turn import Durable, Turn, Waiting, settle
 
 T = TypeVar("T")
@@ -72,7 +73,7 @@ class Writer:
         self._log = log
         self._recover = recover
         self._reread = reread
-        self._clock = clock
+        self._clock = EngineClock(clock)
         self._ids = ids
         self._queue: deque[Waiting] = deque()
         self._room = asyncio.Event()
@@ -267,6 +268,7 @@ class Writer:
         self.state = state
         self.state.take_touched()
         self.durable = state.position
+        self._clock.reached(state.time)
         self.wakes = Wakes()
         for plan, key in every_key(self.state) if not self.state.left else ():
             self.wakes.wake(plan, key)
