@@ -21,6 +21,10 @@ from workload import Workload
 ROUNDS = 7
 BATCHES = {1: 300, 64: 40, 1000: 12}
 
+#: Beside a busy loop an append waits for the interpreter many times, up to 5 ms each: few of them take seconds.
+BUSY_APPENDS = 2
+BUSY_ROUNDS = 5
+
 
 class Bare:
     """sqlite3 with the same schema and settings, and nothing else: the same text, the same digest column."""
@@ -57,11 +61,10 @@ async def main() -> None:
         bare = Bare(Path(folder) / "bare.db")
         for batch, appends in BATCHES.items():
             for busy in (False, True):
-                # beside a busy loop each append waits for the interpreter several times: fewer are enough
-                count = max(2, int(appends * options.scale) // (10 if busy else 1))
+                count = max(2, int(appends * options.scale)) if not busy else BUSY_APPENDS
                 ours: list[float] = []
                 theirs: list[float] = []
-                for _ in range(ROUNDS):
+                for _ in range(BUSY_ROUNDS if busy else ROUNDS):
                     groups = [[encode_record(work.label(nodes[0], i)) for i in range(batch)] for _ in range(count)]
                     texts = [[body.decode() for body in group] for group in groups]
                     theirs.append(batch * count / await _theirs(bare, texts, busy=busy))
