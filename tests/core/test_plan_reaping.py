@@ -26,7 +26,7 @@ def restarted(swarm: CoreSwarm, times: int) -> ServiceId:
     return web
 
 
-@pytest.mark.parametrize(("limit", "kept"), [(5, 5), (3, 3), (1, 1), (0, 1), (None, 5)])
+@pytest.mark.parametrize(("limit", "kept"), [(5, 5), (3, 3), (1, 1), (0, 1), (None, 5), (-1, 9)])
 def test_a_slot_keeps_so_many_tasks_the_current_one_included(limit: int | None, kept: int) -> None:
     swarm = CoreSwarm(spec=limited(limit))
     web = restarted(swarm, 8)

@@ -1,12 +1,13 @@
 """Going back is a new fact that says what it goes back to (FACTS, chapter 5)."""
 
-from skep.core.commands import RollbackService
+from skep.core.commands import CreateSecret, RemoveSecret, RollbackService
 from skep.core.events import ServiceRolledBack
 from skep.core.rejected import Code, Rejected
 from skep.model.build import service_spec
-from skep.model.ids import ServiceId
-from skep.model.service import UpdateConfig
-from skep.model.states import UpdateState
+from skep.model.ids import NANOSECONDS, SecretId, ServiceId
+from skep.model.secret import SecretSpec
+from skep.model.service import PortConfig, UpdateConfig
+from skep.model.states import TaskState, UpdateState
 from skep.testing.core_swarm import CoreSwarm
 from skep.testing.expectation import raising
 
@@ -104,4 +105,54 @@ def test_a_failing_rollback_pauses() -> None:
     assert status is not None
     assert status.state is UpdateState.ROLLBACK_PAUSED
     assert status.message.startswith("rollback paused due to failure or early termination of task ")
+    swarm.check()
+
+
+def using_a_secret_once(config: UpdateConfig | None = None) -> tuple[CoreSwarm, ServiceId]:
+    """Return a service whose previous spec uses a secret that is gone since."""
+    swarm = CoreSwarm()
+    secret_id = SecretId(swarm.ids.new())
+    swarm.submit(CreateSecret(secret_id, SecretSpec(name="pw"), size=1))
+    secret = swarm.state.secrets[secret_id]
+    web = swarm.create(service_spec("web", "v1", secrets=[secret]))
+    swarm.quiet()
+    swarm.update(web, service_spec("web", "v2", update=config))
+    swarm.submit(RemoveSecret(secret_id))
+    return swarm, web
+
+
+def test_what_uses_a_secret_that_is_gone_is_not_gone_back_to() -> None:
+    swarm, web = using_a_secret_once()
+    swarm.advance(30)
+    with raising(Rejected) as refused:
+        back(swarm, web)
+    assert "secret not found: pw" in str(refused.error)
+    assert image(swarm, web) == "v2"
+    swarm.check()
+
+
+def test_an_update_that_fails_and_cannot_go_back_is_paused() -> None:
+    swarm, web = using_a_secret_once(UpdateConfig(failure_action="rollback", monitor=60 * NANOSECONDS))
+    swarm.quiet()
+    swarm.report(swarm.tasks(web, wanted=True)[-1], TaskState.FAILED)
+    swarm.advance(10)
+    status = swarm.service(web).update_status
+    assert status is not None
+    assert status.state is UpdateState.PAUSED
+    assert image(swarm, web) == "v2"
+    swarm.check()
+
+
+def test_a_port_that_another_has_now_is_not_gone_back_to() -> None:
+    swarm = CoreSwarm()
+    port = PortConfig(target_port=80, published_port=8080)
+    web = swarm.create(service_spec("web", "demo", ports=[port]))
+    swarm.quiet()
+    swarm.update(web, service_spec("web", "demo"))
+    swarm.advance(30)
+    swarm.create(service_spec("other", "demo", ports=[port]))
+    swarm.quiet()
+    with raising(Rejected) as refused:
+        back(swarm, web)
+    assert "port '8080' is already in use by service 'other'" in str(refused.error)
     swarm.check()

@@ -17,7 +17,7 @@ from skep.model.container import Driver
 from skep.model.node import NodeSpec
 from skep.model.secret import ConfigSpec, SecretSpec
 from skep.model.states import Availability, Role
-from skep.model.swarm import DEFAULT_SWARM_SPEC, OrchestrationConfig, SwarmSpec
+from skep.model.swarm import DEFAULT_SWARM_SPEC, CaConfig, OrchestrationConfig, SwarmSpec
 
 SWARM_SPECS = json.loads((Path(__file__).parent / "recorded" / "swarm_specs.json").read_text())
 
@@ -132,3 +132,13 @@ def test_an_explicit_limit_of_0_is_said() -> None:
 
 def test_what_a_swarm_stored_it_stores_again() -> None:
     assert updated_swarm(DEFAULT_SWARM_SPEC) == DEFAULT_SWARM_SPEC
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_signing_key_is_refused_and_is_not_in_the_answer(*, new: bool) -> None:
+    spec = SwarmSpec(name="default", ca_config=CaConfig(signing_ca_cert="cert", signing_ca_key="the key itself"))
+    refused = refusal(check_swarm, spec, new=new)
+    assert refused is not None
+    assert refused.code is Code.UNIMPLEMENTED
+    assert "CAConfig.SigningCAKey" in str(refused)
+    assert "the key itself" not in str(refused)

@@ -212,6 +212,7 @@ def test_a_file_config_and_a_file_secret_may_not_share_their_own_targets_but_may
             ),
             "Reservations.GenericResources=g",
         ),
+        (a_service(task={"RestartPolicy": {"MaxAttempts": 2, "Window": 7}}), "RestartPolicy.Window=7"),
         (a_service(task={"Runtime": "plugin", "PluginSpec": {}}), "TaskTemplate.Runtime=plugin"),
     ],
 )

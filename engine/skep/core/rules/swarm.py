@@ -36,7 +36,7 @@ def check_swarm(spec: SwarmSpec, *, new: bool = False) -> None:
     if ca is not None and (ca.signing_ca_key or ca.signing_ca_cert):
         # not the value: a key that is refused must not be found in an error either
         raise Rejected.unimplemented(
-            "a root of one's own is not there yet: CAConfig.SigningCACert, SigningCAKey", bare=True
+            "a root of one's own is not there yet: CAConfig.SigningCACert, CAConfig.SigningCAKey", bare=True
         )
     if spec.name not in ("", DEFAULT_SWARM_SPEC.name):
         raise Rejected.invalid(f'swarm spec must be named "{DEFAULT_SWARM_SPEC.name}"', bare=True)
