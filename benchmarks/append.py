@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from report import SEED, Report, arguments, median
+from report import SEED, Goal, Report, arguments, median
 from skep.core.codec import encode_record
 from skep.ports.event_log import Epoch, EventLog, Head
 from skep_adapters.sqlite.storage import SqliteStorage
@@ -71,10 +71,11 @@ async def main() -> None:
                     spent, head = await _ours(store.log, groups, head, epoch, busy=busy)
                     ours.append(batch * count / spent)
                 name = f"append/{batch}{' busy loop' if busy else ''}"
-                report.add(name, median(ours), "records/s", peer=median(theirs))
+                goal = Goal(0.8, at_least=True, of_ratio=True) if batch == 1000 else None
+                report.add(name, median(ours), "records/s", peer=median(theirs), goal=goal)
         await _encoding(report, work, store.log, bare, head, epoch, scale=options.scale)
         await store.aclose()
-    report.show(as_json=options.json)
+    report.show(options)
 
 
 async def _encoding(
@@ -95,7 +96,8 @@ async def _encoding(
         for group in groups:
             head = await log.append([encode_record(r) for r in group], expected=head.position, epoch=epoch)
         ours.append(1000 * count / (time.perf_counter() - start))
-    report.add("append/1000 with encoding", median(ours), "records/s", peer=median(theirs))
+    goal = Goal(0.6, at_least=True, of_ratio=True)
+    report.add("append/1000 with encoding", median(ours), "records/s", peer=median(theirs), goal=goal)
 
 
 async def _ours(

@@ -5,7 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from report import SEED, Report, arguments, median
+from report import SEED, Goal, Report, arguments, median
 from skep.core.codec import encode_record, encode_state
 from skep.core.fold import FOLD_VERSION
 from skep.ports.checkpoints import Checkpoint
@@ -38,8 +38,8 @@ async def main() -> None:
             spent, again = await _recover(directory)
             times.append(spent)
             assert encode_state(again) == encode_state(state)
-        report.add(f"recover {count:,} records, checkpoint", median(times), "s", note="10,000 tasks; goal 0.5 s")
-    report.show(as_json=options.json)
+        report.add(f"recover {count:,} records, checkpoint", median(times), "s", goal=Goal(0.5), note="10,000 tasks")
+    report.show(options)
 
 
 async def _write(directory: Path, count: int) -> None:

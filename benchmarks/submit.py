@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import skep
-from report import Report, arguments, median
+from report import Goal, Report, arguments, median
 from skep_adapters.sqlite.storage import SqliteStorage
 
 CLIENTS = {1: 400, 64: 40, 1000: 4}
@@ -36,8 +36,9 @@ async def main() -> None:
                     waits += latencies
                 report.add(f"submit/{clients}", median(rates), "commands/s")
                 peer = median(bare) * 1e3 if clients == 1 else None
-                report.add(f"submit/{clients} median wait", median(waits) * 1e3, "ms", peer=peer)
-    report.show(as_json=options.json)
+                goal = Goal(1.5, of_ratio=True) if clients == 1 else None
+                report.add(f"submit/{clients} median wait", median(waits) * 1e3, "ms", peer=peer, goal=goal)
+    report.show(options)
 
 
 async def _clients(cluster: skep.Cluster, clients: int, each: int, number: int) -> tuple[float, list[float]]:
