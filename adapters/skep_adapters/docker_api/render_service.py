@@ -47,7 +47,7 @@ def tally(state: ClusterState, service: Service) -> ServiceTally:
     if replicas is not None or mode is None:
         return ServiceTally(running, 1 if replicas is None else replicas)
     if mode.global_ is not None:
-        return ServiceTally(running, len(of.wanted) if of else 0)
+        return ServiceTally(running, of.wanted if of else 0)
     of_this_run = [t for t in state.tasks_of(service.id) if t.origin.spec_version == service.spec_version]
     completed = sum(t.state is TaskState.COMPLETE for t in of_this_run)
     if mode.replicated_job is not None:

@@ -30,7 +30,7 @@ def render_task(task: Task, spec: dict[str, Any]) -> dict[str, Any]:
         "Spec": spec,
         "ServiceID": task.service_id,
     }
-    if task.slot:
+    if task.slot > 0:
         document["Slot"] = task.slot
     if task.node_id:
         document["NodeID"] = task.node_id

@@ -14,16 +14,18 @@ from msgspec import Raw, Struct
 
 from skep.core.commands import COMMANDS, Command
 from skep.core.events import EVENTS, Event
+from skep.core.progress import Rebalance, UpdateProgress
 from skep.core.record import Actor, Planned, Record, Submitted
 from skep.core.state import ClusterState
 from skep.core.task_index import reindex
-from skep.model.ids import START, ConfigId, Instant, NodeId, Position, SecretId, ServiceId, TaskId
+from skep.model.ids import START, ConfigId, Instant, NetworkId, NodeId, Position, Seat, SecretId, ServiceId, TaskId
+from skep.model.network import Network
 from skep.model.node import Node
 from skep.model.secret import Config, Secret
-from skep.model.service import Service, TaskTemplate
+from skep.model.service import Outcome, Service, TaskTemplate
 from skep.model.states import TaskState
 from skep.model.swarm import Cluster
-from skep.model.task import Task, TaskOrigin, TaskStatus
+from skep.model.task import Given, Task, TaskOrigin, TaskStatus
 
 
 class UnknownEvent(Exception):
@@ -182,11 +184,27 @@ class Snapshot(Struct):
     tasks: _TaskColumns
     secrets: list[Secret]
     configs: list[Config]
+    networks: list[Network]
     templates: dict[ServiceId, dict[Position, TaskTemplate]]
-    given_up: dict[ServiceId, dict[int, TaskId]]
+    given: dict[TaskId, Given]
+    given_up: dict[ServiceId, dict[Seat, TaskId]]
+    restarts: dict[ServiceId, dict[Seat, tuple[Instant, ...]]]
+    updates: dict[ServiceId, UpdateProgress]
+    outcomes: dict[ServiceId, tuple[Outcome, ...]]
+    rebalances: dict[ServiceId, Rebalance]
+    spec_positions: dict[ServiceId, list[Position]]
+    cursors: dict[NetworkId, int]
     next_port: int
+    next_vni: int
+    next_subnet: int
     recent: dict[str, Position]
 
+
+#: What a snapshot holds in the form that the state has.
+_AS_THEY_ARE = (
+    *("templates", "given", "given_up", "restarts", "updates", "outcomes", "rebalances", "spec_positions"),
+    *("cursors", "next_port", "next_vni", "next_subnet", "recent"),
+)
 
 _SNAPSHOT = msgspec.msgpack.Decoder(Snapshot)
 
@@ -222,10 +240,8 @@ def encode_state(state: ClusterState) -> bytes:
         ),
         secrets=list(state.secrets.values()),
         configs=list(state.configs.values()),
-        templates=state.templates,
-        given_up=state.given_up,
-        next_port=state.next_port,
-        recent=state.recent,
+        networks=list(state.networks.values()),
+        **{name: getattr(state, name) for name in _AS_THEY_ARE},
     )
     return msgspec.msgpack.encode(snapshot)
 
@@ -247,8 +263,9 @@ def decode_state(body: bytes) -> ClusterState:
     state.services = {service.id: service for service in snapshot.services}
     state.secrets = {SecretId(secret.id): secret for secret in snapshot.secrets}
     state.configs = {ConfigId(config.id): config for config in snapshot.configs}
-    state.templates, state.given_up = snapshot.templates, snapshot.given_up
-    state.next_port, state.recent = snapshot.next_port, snapshot.recent
+    state.networks = {network.id: network for network in snapshot.networks}
+    for name in _AS_THEY_ARE:
+        setattr(state, name, getattr(snapshot, name))
     rows = snapshot.tasks
     for row, node, desired, number, version, updated in zip(
         rows.origins, rows.nodes, rows.desired, rows.statuses, rows.versions, rows.updated, strict=True

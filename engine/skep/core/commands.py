@@ -8,10 +8,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from skep.model.ids import ClusterId, ConfigId, Instant, NodeId, Position, SecretId, ServiceId, TaskId
+from skep.model.ids import START, ClusterId, ConfigId, Instant, NetworkId, NodeId, Position, SecretId, ServiceId, TaskId
+from skep.model.network import IpamConfig, NetworkAddress, NetworkSpec
 from skep.model.node import ManagerStatus, NodeDescription, NodeSpec
 from skep.model.secret import ConfigSpec, Sealed, SecretSpec
-from skep.model.service import Endpoint, ServiceSpec, UpdateStatus
+from skep.model.service import Endpoint, GenericResource, ServiceSpec, UpdateStatus
 from skep.model.states import NodeState, TaskState
 from skep.model.swarm import JoinTokens, RootCa, SwarmSpec
 from skep.model.task import TaskStatus
@@ -35,7 +36,7 @@ class StartEngine(Command, frozen=True, tag="start-engine/1"):
 
 
 class InitSwarm(Command, frozen=True, tag="init-swarm/1"):
-    """Begin the swarm."""
+    """Begin the swarm, with an ingress network where it is given an id."""
 
     cluster_id: ClusterId
     spec: SwarmSpec
@@ -45,6 +46,7 @@ class InitSwarm(Command, frozen=True, tag="init-swarm/1"):
     default_addr_pool: tuple[str, ...] = ()
     subnet_size: int = 24
     data_path_port: int = 4789
+    ingress_id: NetworkId | None = None
 
 
 class UpdateSwarm(Command, frozen=True, tag="update-swarm/1"):
@@ -86,6 +88,13 @@ class ObserveNodes(Command, frozen=True, tag="observe-nodes/1"):
     message: str = ""
 
 
+class AttachNode(Command, frozen=True, tag="attach-node/1"):
+    """Give a node addresses of its own."""
+
+    node_id: NodeId
+    attachments: tuple[NetworkAddress, ...]
+
+
 class UpdateNode(Command, frozen=True, tag="update-node/1"):
     """Give a node a new spec."""
 
@@ -117,12 +126,14 @@ class UpdateService(Command, frozen=True, tag="update-service/1"):
 
 
 class RollbackService(Command, frozen=True, tag="rollback-service/1"):
-    """Give a service the spec that it had before."""
+    """Give a service the spec that it had before, or `spec`, which it was given at the position `to`."""
 
     service_id: ServiceId
     version: Position
     automatic: bool = False
     message: str = "manually requested rollback"
+    to: Position = START
+    spec: ServiceSpec | None = None
 
 
 class ReportUpdate(Command, frozen=True, tag="report-update/1"):
@@ -130,6 +141,21 @@ class ReportUpdate(Command, frozen=True, tag="report-update/1"):
 
     service_id: ServiceId
     status: UpdateStatus
+
+
+class RebalanceService(Command, frozen=True, tag="rebalance-service/1"):
+    """Spread a service's tasks anew, moving at most `budget` of them, one at a time."""
+
+    service_id: ServiceId
+    budget: int
+
+
+class EndRebalance(Command, frozen=True, tag="end-rebalance/1"):
+    """Note that spreading a service anew ended."""
+
+    service_id: ServiceId
+    moved: int
+    why: str
 
 
 class AllocateService(Command, frozen=True, tag="allocate-service/1"):
@@ -161,9 +187,10 @@ class CreateTasks(Command, frozen=True, tag="create-tasks/1"):
 
 
 class AllocateTasks(Command, frozen=True, tag="allocate-tasks/1"):
-    """Note that these tasks have what they need."""
+    """Note that these tasks have what they need, and which addresses; columns as in `TasksAllocated`."""
 
     task_ids: tuple[TaskId, ...]
+    addresses: tuple[tuple[NetworkAddress, ...], ...] = ()
 
 
 class AssignTasks(Command, frozen=True, tag="assign-tasks/1"):
@@ -171,6 +198,7 @@ class AssignTasks(Command, frozen=True, tag="assign-tasks/1"):
 
     task_ids: tuple[TaskId, ...]
     node_ids: tuple[NodeId, ...]
+    resources: tuple[tuple[GenericResource, ...], ...] = ()
 
 
 class HoldTasks(Command, frozen=True, tag="hold-tasks/1"):
@@ -195,10 +223,46 @@ class ReportTasks(Command, frozen=True, tag="report-tasks/1"):
     statuses: tuple[TaskStatus, ...]
 
 
+class EvictTasks(Command, frozen=True, tag="evict-tasks/1"):
+    """Reject tasks whose node is not fit for them any more. A row that has ended is dropped."""
+
+    task_ids: tuple[TaskId, ...]
+    err: str
+
+
+class AdoptTasks(Command, frozen=True, tag="adopt-tasks/1"):
+    """Let tasks bear a newer template of their service, since they are what it wants."""
+
+    service_id: ServiceId
+    spec_version: Position
+    task_ids: tuple[TaskId, ...]
+
+
 class ReapTasks(Command, frozen=True, tag="reap-tasks/1"):
     """Forget tasks."""
 
     task_ids: tuple[TaskId, ...]
+
+
+class CreateNetwork(Command, frozen=True, tag="create-network/1"):
+    """Begin a network."""
+
+    network_id: NetworkId
+    spec: NetworkSpec
+
+
+class AllocateNetwork(Command, frozen=True, tag="allocate-network/1"):
+    """Give a network its VXLAN id and its ranges of addresses."""
+
+    network_id: NetworkId
+    vni: int
+    ranges: tuple[IpamConfig, ...]
+
+
+class RemoveNetwork(Command, frozen=True, tag="remove-network/1"):
+    """End a network."""
+
+    network_id: NetworkId
 
 
 class CreateSecret(Command, frozen=True, tag="create-secret/1"):

@@ -61,6 +61,11 @@ def parse_all(texts: Iterable[str]) -> tuple[Constraint, ...]:
     return tuple(parse(text) for text in texts)
 
 
+def matches_all(texts: Iterable[str], node: Node) -> bool:
+    """Whether `node` fulfils all the constraints of a placement."""
+    return all(matches(parse(text), node) for text in texts)
+
+
 def matches(constraint: Constraint, node: Node) -> bool:
     """Whether `node` fulfils `constraint`."""
     key = constraint.key.lower()

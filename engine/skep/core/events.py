@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from skep.model.ids import ClusterId, ConfigId, Instant, NodeId, Position, SecretId, ServiceId, TaskId
+from skep.model.ids import ClusterId, ConfigId, Instant, NetworkId, NodeId, Position, SecretId, ServiceId, TaskId
+from skep.model.network import IpamConfig, NetworkAddress, NetworkSpec
 from skep.model.node import ManagerStatus, NodeDescription, NodeSpec
 from skep.model.secret import ConfigSpec, Sealed, SecretSpec
-from skep.model.service import Endpoint, ServiceSpec, UpdateStatus
+from skep.model.service import Endpoint, GenericResource, Outcome, ServiceSpec, UpdateStatus
 from skep.model.states import NodeState, TaskState
 from skep.model.swarm import JoinTokens, RootCa, SwarmSpec
 from skep.model.task import TaskStatus
@@ -98,6 +99,13 @@ class NodesObserved(Event, frozen=True, tag="nodes.observed/1"):
     message: str = ""
 
 
+class NodeAttached(Event, frozen=True, tag="node.attached/1"):
+    """The allocator gave a node these addresses of its own; those that it had before and has not here are free."""
+
+    node_id: NodeId
+    attachments: tuple[NetworkAddress, ...]
+
+
 class NodeUpdated(Event, frozen=True, tag="node.updated/1"):
     """A person changed a node's spec."""
 
@@ -122,27 +130,48 @@ class ServiceCreated(Event, frozen=True, tag="service.created/1"):
 
 
 class ServiceUpdated(Event, frozen=True, tag="service.updated/1"):
-    """A service's spec is now this; the one before is its previous spec."""
+    """A service's spec is now this; the one before is its previous spec. `outcome` is that of an update cut short."""
 
     service_id: ServiceId
     spec: ServiceSpec
+    outcome: Outcome | None = None
 
 
 class ServiceRolledBack(Event, frozen=True, tag="service.rolled-back/1"):
-    """A service's spec is `spec` again, as it was after `to`; `status` says that a rollback began."""
+    """A service's spec is `spec` again, as it was after `to`; `status` says that a rollback began.
+
+    `outcome` is that of the update that it ends.
+    """
 
     service_id: ServiceId
     spec: ServiceSpec
     to: Position
     status: UpdateStatus
     keep_previous: bool = True
+    outcome: Outcome | None = None
 
 
 class ServiceUpdateReported(Event, frozen=True, tag="service.update-reported/1"):
-    """The update of a service stands so."""
+    """The update of a service stands so; with its `outcome` where it ended."""
 
     service_id: ServiceId
     status: UpdateStatus
+    outcome: Outcome | None = None
+
+
+class ServiceRebalanceBegan(Event, frozen=True, tag="service.rebalance-began/1"):
+    """A person asked for a service's tasks to be spread anew, moving at most `budget` of them."""
+
+    service_id: ServiceId
+    budget: int
+
+
+class ServiceRebalanceEnded(Event, frozen=True, tag="service.rebalance-ended/1"):
+    """Spreading a service anew ended, after `moved` tasks, for the reason `why`."""
+
+    service_id: ServiceId
+    moved: int
+    why: str
 
 
 class ServiceAllocated(Event, frozen=True, tag="service.allocated/1"):
@@ -165,7 +194,7 @@ class TasksCreated(Event, frozen=True, tag="tasks.created/1"):
     """An orchestrator made tasks for a service.
 
     `slots` is empty where the mode has none; `node_ids` where the scheduler chooses; `replaces` where nothing is
-    replaced; `start_at` (instants) where all may run at once.
+    replaced; `start_at` (instants) where all may run at once; `attempts` where none is a restart.
     """
 
     minted: ClassVar[str] = "task_ids"
@@ -183,16 +212,21 @@ class TasksCreated(Event, frozen=True, tag="tasks.created/1"):
 
 
 class TasksAllocated(Event, frozen=True, tag="tasks.allocated/1"):
-    """The allocator gave these tasks what they need: they wait for a place."""
+    """The allocator gave these tasks what they need: they wait for a place. `addresses` is empty where none has any."""
 
     task_ids: tuple[TaskId, ...]
+    addresses: tuple[tuple[NetworkAddress, ...], ...] = ()
 
 
 class TasksAssigned(Event, frozen=True, tag="tasks.assigned/1"):
-    """The scheduler gave these tasks to nodes; `task_ids[i]` went to `node_ids[i]`."""
+    """The scheduler gave these tasks to nodes; `task_ids[i]` went to `node_ids[i]`.
+
+    `resources` are the generic resources of the node that each may use; empty where none uses any.
+    """
 
     task_ids: tuple[TaskId, ...]
     node_ids: tuple[NodeId, ...]
+    resources: tuple[tuple[GenericResource, ...], ...] = ()
 
 
 class TasksHeld(Event, frozen=True, tag="tasks.held/1"):
@@ -217,10 +251,49 @@ class TasksReported(Event, frozen=True, tag="tasks.reported/1"):
     statuses: tuple[TaskStatus, ...]
 
 
+class TasksEvicted(Event, frozen=True, tag="tasks.evicted/1"):
+    """Nodes are not fit for these tasks any more, for the reason `err`: they are rejected, whatever agents say."""
+
+    task_ids: tuple[TaskId, ...]
+    err: str
+
+
+class TasksAdopted(Event, frozen=True, tag="tasks.adopted/1"):
+    """These tasks are already what a newer template of their service wants: they bear it from now on."""
+
+    service_id: ServiceId
+    spec_version: Position
+    task_ids: tuple[TaskId, ...]
+
+
 class TasksReaped(Event, frozen=True, tag="tasks.reaped/1"):
     """These tasks are history no more."""
 
     task_ids: tuple[TaskId, ...]
+
+
+# --- networks
+
+
+class NetworkCreated(Event, frozen=True, tag="network.created/1"):
+    """A network began; it has no addresses yet."""
+
+    network_id: NetworkId
+    spec: NetworkSpec
+
+
+class NetworkAllocated(Event, frozen=True, tag="network.allocated/1"):
+    """The allocator gave a network its VXLAN id and its ranges of addresses."""
+
+    network_id: NetworkId
+    vni: int
+    ranges: tuple[IpamConfig, ...]
+
+
+class NetworkRemoved(Event, frozen=True, tag="network.removed/1"):
+    """A network is gone; its addresses and its VXLAN id are free."""
+
+    network_id: NetworkId
 
 
 # --- secrets and configs

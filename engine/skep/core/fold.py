@@ -15,6 +15,10 @@ from skep.core.events import (
     ConfigUpdated,
     EngineStarted,
     Event,
+    NetworkAllocated,
+    NetworkCreated,
+    NetworkRemoved,
+    NodeAttached,
     NodeDescribed,
     NodeRemoved,
     NodesJoined,
@@ -25,6 +29,8 @@ from skep.core.events import (
     SecretUpdated,
     ServiceAllocated,
     ServiceCreated,
+    ServiceRebalanceBegan,
+    ServiceRebalanceEnded,
     ServiceRemoved,
     ServiceRolledBack,
     ServiceUpdated,
@@ -32,27 +38,34 @@ from skep.core.events import (
     SwarmInitialized,
     SwarmLeft,
     SwarmUpdated,
+    TasksAdopted,
     TasksAllocated,
     TasksAssigned,
     TasksCreated,
     TasksDesired,
+    TasksEvicted,
     TasksHeld,
     TasksReaped,
     TasksReported,
 )
+from skep.core.fold_network import network_allocated, network_created, network_removed, node_attached
 from skep.core.fold_service import (
     service_allocated,
     service_created,
+    service_rebalance_began,
+    service_rebalance_ended,
     service_removed,
     service_rolled_back,
     service_update_reported,
     service_updated,
 )
 from skep.core.fold_task import (
+    tasks_adopted,
     tasks_allocated,
     tasks_assigned,
     tasks_created,
     tasks_desired,
+    tasks_evicted,
     tasks_held,
     tasks_reaped,
     tasks_reported,
@@ -67,7 +80,7 @@ from skep.model.swarm import Cluster
 from skep.model.task import TaskStatus
 
 #: Changes whenever a fold gives another state, or a snapshot another form: older checkpoints are left unused then.
-FOLD_VERSION = "1"
+FOLD_VERSION = "2"
 
 
 def begin(state: ClusterState, position: Position, time: Instant, command_id: str) -> None:
@@ -95,6 +108,8 @@ def fold(state: ClusterState, position: Position, time: Instant, command_id: str
 def _engine_started(state: ClusterState, event: EngineStarted) -> None:  # noqa: ARG001 - it is a fact; nothing derives
     """Put the indexes in the order of their tables: what is planned must not depend on how the state was recovered."""
     task_index.reindex(state)
+    for progress in state.updates.values():
+        progress.begin_again(state.time)
     for node_id in state.nodes:
         state.touched.keys[Topic.NODE, node_id] = None
 
@@ -131,7 +146,7 @@ def _swarm_updated(state: ClusterState, event: SwarmUpdated) -> None:
         updated_at=state.time,
     )
     if state.history_limit != limit:
-        task_index.judge_slots(state)
+        task_index.judge_history(state)
 
 
 def _swarm_left(state: ClusterState, event: SwarmLeft) -> None:  # noqa: ARG001 - its name says all
@@ -187,6 +202,8 @@ def _node_removed(state: ClusterState, event: NodeRemoved) -> None:
     for task in list(state.tasks_on(event.node_id)):
         if not task.state.terminal:
             task_index.swap(state, task, replace(task, status=orphaned, version=state.position, updated_at=state.time))
+            if task.service_id in state.updates:
+                state.updates[task.service_id].note_ended(task, failed=False)
     task_index.rejudge_node(state, event.node_id)
     _node_touched(state, event.node_id)
 
@@ -258,6 +275,7 @@ EVOLVE: dict[type[Event], Callable[[ClusterState, Any], None]] = {
     SwarmUpdated: _swarm_updated,
     SwarmLeft: _swarm_left,
     NodesJoined: _nodes_joined,
+    NodeAttached: node_attached,
     NodeDescribed: _node_described,
     NodesObserved: _nodes_observed,
     NodeUpdated: _node_updated,
@@ -266,6 +284,8 @@ EVOLVE: dict[type[Event], Callable[[ClusterState, Any], None]] = {
     ServiceUpdated: service_updated,
     ServiceRolledBack: service_rolled_back,
     ServiceUpdateReported: service_update_reported,
+    ServiceRebalanceBegan: service_rebalance_began,
+    ServiceRebalanceEnded: service_rebalance_ended,
     ServiceAllocated: service_allocated,
     ServiceRemoved: service_removed,
     TasksCreated: tasks_created,
@@ -274,7 +294,12 @@ EVOLVE: dict[type[Event], Callable[[ClusterState, Any], None]] = {
     TasksHeld: tasks_held,
     TasksDesired: tasks_desired,
     TasksReported: tasks_reported,
+    TasksEvicted: tasks_evicted,
+    TasksAdopted: tasks_adopted,
     TasksReaped: tasks_reaped,
+    NetworkCreated: network_created,
+    NetworkAllocated: network_allocated,
+    NetworkRemoved: network_removed,
     SecretCreated: _secret_created,
     SecretUpdated: _secret_updated,
     SecretRemoved: _secret_removed,

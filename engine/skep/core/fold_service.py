@@ -2,19 +2,29 @@
 
 from msgspec.structs import replace
 
+from skep.core.differences import differences
 from skep.core.events import (
     ServiceAllocated,
     ServiceCreated,
+    ServiceRebalanceBegan,
+    ServiceRebalanceEnded,
     ServiceRemoved,
     ServiceRolledBack,
     ServiceUpdated,
     ServiceUpdateReported,
 )
 from skep.core.indexes import Topic
+from skep.core.policy import rollout_of
+from skep.core.progress import Rebalance, UpdateProgress
+from skep.core.service_index import disuse, free_ports, hold_ports, use
 from skep.core.state import FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT, ClusterState
-from skep.core.task_index import disuse, free_ports, hold_ports, use
-from skep.model.ids import START, Position
-from skep.model.service import Service, ServiceSpec, TaskTemplate
+from skep.core.task_index import judge_seats
+from skep.model.ids import START, Position, ServiceId
+from skep.model.service import JobStatus, Outcome, Service, ServiceSpec, TaskTemplate
+from skep.model.states import GOING, UpdateState
+
+#: So many outcomes of updates are kept for each service; the log has them all.
+OUTCOMES_MAX = 10
 
 
 def service_created(state: ClusterState, event: ServiceCreated) -> None:
@@ -29,7 +39,11 @@ def service_created(state: ClusterState, event: ServiceCreated) -> None:
         spec_version=state.position,
         created_at=state.time,
         updated_at=state.time,
+        job=JobStatus(0, state.time) if spec.kind.is_job else None,
     )
+    state.spec_positions[service_id] = [state.position]
+    if spec.kind.per_node:
+        state.node_services[service_id] = None
     state.service_names[spec.name.lower()] = service_id
     use(state, service_id, spec)
     hold_ports(state, state.services[service_id])
@@ -45,6 +59,7 @@ def service_updated(state: ClusterState, event: ServiceUpdated) -> None:
         previous_written=service.written,
         update_status=None,
     )
+    _end_update(state, event.service_id, event.outcome)
 
 
 def service_rolled_back(state: ClusterState, event: ServiceRolledBack) -> None:
@@ -56,17 +71,47 @@ def service_rolled_back(state: ClusterState, event: ServiceRolledBack) -> None:
         previous_written=service.written if event.keep_previous else START,
         update_status=event.status,
     )
+    _end_update(state, event.service_id, event.outcome)
+    if not service.spec.kind.is_job:
+        _begin_update(state, state.services[event.service_id], service.spec)
 
 
 def service_update_reported(state: ClusterState, event: ServiceUpdateReported) -> None:
-    """Note how an update stands."""
-    state.services[event.service_id] = replace(
-        state.services[event.service_id],
-        update_status=event.status,
-        version=state.position,
-        updated_at=state.time,
-    )
+    """Take how an update stands; its beginning and its end begin and end what is known of its progress."""
+    service = state.services[event.service_id]
+    reported = replace(service, update_status=event.status, version=state.position, updated_at=state.time)
+    state.services[event.service_id] = reported
+    if event.status.state not in GOING:
+        _end_update(state, service.id, event.outcome)
+    elif service.id not in state.updates:
+        _begin_update(state, reported, service.previous_spec)
+    state.touched.keys[Topic.SERVICE, service.id] = None
+
+
+def service_rebalance_began(state: ClusterState, event: ServiceRebalanceBegan) -> None:
+    """Spread a service anew, from now on."""
+    state.rebalances[event.service_id] = Rebalance(state.position, event.budget)
     state.touched.keys[Topic.SERVICE, event.service_id] = None
+
+
+def service_rebalance_ended(state: ClusterState, event: ServiceRebalanceEnded) -> None:
+    """Spread it no more."""
+    del state.rebalances[event.service_id]
+    state.touched.keys[Topic.SERVICE, event.service_id] = None
+
+
+def _begin_update(state: ClusterState, service: Service, before: ServiceSpec | None) -> None:
+    status = service.update_status
+    rollback = status is not None and status.state is UpdateState.ROLLBACK_STARTED
+    delay = rollout_of(service.spec, rollback=rollback).delay
+    changed = differences(before, service.spec) if before is not None else ()
+    state.updates[service.id] = UpdateProgress(state.position, delay, changed)
+
+
+def _end_update(state: ClusterState, service_id: ServiceId, outcome: Outcome | None) -> None:
+    state.updates.pop(service_id, None)
+    if outcome is not None:
+        state.outcomes[service_id] = (*state.outcomes.get(service_id, ()), outcome)[-OUTCOMES_MAX:]
 
 
 def service_allocated(state: ClusterState, event: ServiceAllocated) -> None:
@@ -97,7 +142,11 @@ def service_removed(state: ClusterState, event: ServiceRemoved) -> None:
         del templates[service.spec_version]
         if not templates:
             del state.templates[service.id]
-    state.given_up.pop(service.id, None)
+    for table in (state.given_up, state.restarts, state.updates, state.outcomes, state.rebalances):
+        table.pop(service.id, None)
+    del state.spec_positions[service.id]
+    state.node_services.pop(service.id, None)
+    judge_seats(state, service.id)
     state.touched.keys[Topic.SERVICE, service.id] = None
 
 
@@ -110,7 +159,8 @@ def _is_dynamic(published: int, target: int, service: Service) -> bool:
 def _respecified(state: ClusterState, service: Service, spec: ServiceSpec) -> Service:
     """Return `service` with `spec`; its tasks keep their template if the new spec gives them an equal one."""
     templates = state.templates[service.id]
-    template = TaskTemplate.of(spec)
+    job = JobStatus(service.job.iteration + 1, state.time) if service.job is not None else None
+    template = TaskTemplate.of(spec, job.iteration if job else 0)
     # going back finds the template that tasks of then still bear, so that those are left alone
     spec_version = next((p for p in reversed(templates) if templates[p] == template), Position(0))
     if not spec_version:
@@ -130,7 +180,13 @@ def _respecified(state: ClusterState, service: Service, spec: ServiceSpec) -> Se
         version=state.position,
         written=state.position,
         updated_at=state.time,
+        job=job,
     )
+    state.spec_positions[service.id].append(state.position)
     hold_ports(state, respecified)
+    if spec_version != service.spec_version:
+        state.services[service.id] = respecified
+        state.restarts.pop(service.id, None)
+        judge_seats(state, service.id)
     state.touched.keys[Topic.SERVICE, service.id] = None
     return respecified

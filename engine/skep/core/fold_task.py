@@ -1,22 +1,35 @@
 """How the events of tasks change the state. These are the hot ones: a row costs about a microsecond."""
 
+from msgspec.structs import replace
+
 from skep.core import task_index
 from skep.core.events import (
+    TasksAdopted,
     TasksAllocated,
     TasksAssigned,
     TasksCreated,
     TasksDesired,
+    TasksEvicted,
     TasksHeld,
     TasksReaped,
     TasksReported,
 )
-from skep.core.indexes import NodeTasks, ServiceTasks, Topic
+from skep.core.indexes import NodeTasks, ServiceTasks
+from skep.core.policy import restarts_of
+from skep.core.progress import UpdateProgress
 from skep.core.state import ClusterState
-from skep.model.ids import EPOCH, NO_NODE, NO_TASK, NodeId, ServiceId, TaskId
+from skep.model.ids import EPOCH, NO_NODE, NO_SLOT, NO_TASK, NodeId, ServiceId, TaskId
 from skep.model.states import MESSAGES, TaskState
-from skep.model.task import Task, TaskOrigin, TaskStatus
+from skep.model.task import Given, Task, TaskOrigin, TaskStatus
 
 RUNNING = TaskState.RUNNING
+
+#: States in which a task that is wanted ended by itself: "failure or early termination".
+FAILURES = frozenset({TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED})
+
+#: What the status of a task says that the scheduler left where it was born, and of one that may not stay (recorded).
+CONFIRMED = "scheduler confirmed task can run on preassigned node"
+EVICTED = "task rejected by constraint enforcer"
 
 
 def tasks_created(state: ClusterState, event: TasksCreated) -> None:
@@ -27,7 +40,7 @@ def tasks_created(state: ClusterState, event: TasksCreated) -> None:
     position, time, tasks = state.position, state.time, state.tasks
     columns = zip(
         event.task_ids,
-        event.slots or (0,) * rows,
+        event.slots or (NO_SLOT,) * rows,
         event.node_ids or (NO_NODE,) * rows,
         event.replaces or (NO_TASK,) * rows,
         event.start_at or (EPOCH,) * rows,
@@ -47,17 +60,44 @@ def tasks_created(state: ClusterState, event: TasksCreated) -> None:
     ]
     tasks.update(zip(event.task_ids, created, strict=True))
     if service_id in state.given_up:
-        for slot in event.slots:
-            task_index.revive(state, service_id, slot)
+        for task in created:
+            task_index.revive(state, service_id, task.seat)
+    if event.attempts:
+        _note_restarts(state, service_id, created)
+    progress = _progress(state, service_id)
+    if progress is not None and state.services[service_id].spec_version == spec_version:
+        progress.note_made(created, time)
     if event.state is TaskState.PENDING and desired is TaskState.RUNNING and event.slots and not event.node_ids:
-        task_index.add_pending(state, task_index.service_index(state, service_id), created)
+        task_index.add_pending(state, task_index.tasks_of(state, service_id), created)
     else:
         for task in created:
             task_index.add(state, task)
 
 
+def _note_restarts(state: ClusterState, service_id: ServiceId, created: list[Task]) -> None:
+    """Keep when the tasks of a seat were restarted, where its policy counts those within a window of time."""
+    policy = restarts_of(state.template_of(created[0]).spec)
+    if not (policy.window and policy.attempts):
+        return
+    seats = state.restarts.setdefault(service_id, {})
+    for task in created:
+        if task.origin.attempt:
+            seats[task.seat] = (*seats.get(task.seat, ()), state.time)[-policy.attempts :]
+        else:
+            seats.pop(task.seat, None)
+    if not seats:
+        del state.restarts[service_id]
+
+
+def _progress(state: ClusterState, service_id: ServiceId) -> UpdateProgress | None:
+    return state.updates.get(service_id) if state.updates else None
+
+
 def tasks_allocated(state: ClusterState, event: TasksAllocated) -> None:
-    """Let tasks wait for a node."""
+    """Let tasks wait for a node, with the addresses that they were given."""
+    for task_id, addresses in zip(event.task_ids, event.addresses, strict=False):
+        if addresses:
+            give(state, task_id, Given(addresses=addresses))
     status = TaskStatus(TaskState.PENDING, state.time, MESSAGES[TaskState.PENDING])
     for task_id in event.task_ids:
         task = state.tasks[task_id]
@@ -125,33 +165,71 @@ def tasks_desired(state: ClusterState, event: TasksDesired) -> None:
         if new.node_id:
             assignments.setdefault(new.node_id, {})[task_id] = None
         task_index.judge_given_up(state, task, new)
+        if not new.wanted and (progress := _progress(state, task.service_id)) is not None:
+            progress.note_ended(task, failed=False)
 
 
 def tasks_reported(state: ClusterState, event: TasksReported) -> None:
     """Take what an agent observed."""
-    tasks, position, time, swap = state.tasks, state.position, state.time, task_index.swap
-    service_id, of = None, None
+    tasks, position, time = state.tasks, state.position, state.time
+    service_id, of, progress = None, None, None
     for task_id, status in zip(event.task_ids, event.statuses, strict=True):
         task = tasks[task_id]
         origin = task.origin
         new = Task(origin, task.node_id, task.desired, status, position, time)
+        if of is None or service_id != origin.service_id:
+            service_id = origin.service_id
+            of, progress = state.service_tasks[service_id], _progress(state, service_id)
         if status.state > RUNNING:
-            swap(state, task, new)
+            task_index.swap(state, task, new)
+            if progress is not None and task.wanted:
+                _note_end(state, progress, new)
             continue
         # it lives: nothing that an index asks changed, but whether it runs
         tasks[task_id] = new
         if status.state is RUNNING and task.status.state is not RUNNING:
-            if of is None or service_id != origin.service_id:
-                service_id = origin.service_id
-                of = state.service_tasks[service_id]
-                state.touched.keys[Topic.RUNNING, service_id] = None
-            of.running += 1
+            task_index.runs(state, of, new)
+            if progress is not None:
+                progress.note_running(task_id, status.at)
+
+
+def _note_end(state: ClusterState, progress: UpdateProgress, task: Task) -> None:
+    present = state.services[task.service_id].spec_version == task.origin.spec_version
+    progress.note_ended(task, failed=present and task.status.state in FAILURES)
+
+
+def tasks_evicted(state: ClusterState, event: TasksEvicted) -> None:
+    """Reject tasks where they are; their agents are told to stop them when they are wanted no more."""
+    status = TaskStatus(TaskState.REJECTED, state.time, EVICTED, event.err)
+    for task_id in event.task_ids:
+        task = state.tasks[task_id]
+        task_index.swap(state, task, Task(task.origin, task.node_id, task.desired, status, state.position, state.time))
+        if (progress := _progress(state, task.service_id)) is not None:
+            progress.note_ended(task, failed=False)
+
+
+def tasks_adopted(state: ClusterState, event: TasksAdopted) -> None:
+    """Let tasks bear another template."""
+    for task_id in event.task_ids:
+        task = state.tasks[task_id]
+        origin = replace(task.origin, spec_version=event.spec_version)
+        task_index.adopt(state, task, Task(origin, task.node_id, task.desired, task.status, state.position, state.time))
 
 
 def tasks_reaped(state: ClusterState, event: TasksReaped) -> None:
-    """Forget tasks."""
+    """Forget tasks, and take back what they were given."""
     for task_id in event.task_ids:
         task = state.tasks.pop(task_id)
         task_index.remove(state, task)
+        if task_id in state.given:
+            give(state, task_id, Given())
         if task.node_id:
             state.touched.assignments.setdefault(task.node_id, {})[task_id] = None
+
+
+def give(state: ClusterState, task_id: TaskId, given: Given) -> None:
+    """Let `given` be all that a task was given."""
+    if given == Given():
+        state.given.pop(task_id, None)
+    else:
+        state.given[task_id] = given

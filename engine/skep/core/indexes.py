@@ -7,7 +7,7 @@ A dict with None values is an ordered set: iteration order is that of insertion,
 import enum
 from typing import TypeVar
 
-from skep.model.ids import NodeId, Position, ServiceId, TaskId
+from skep.model.ids import NodeId, Position, Seat, ServiceId, TaskId
 from skep.model.task import Task
 
 T = TypeVar("T")
@@ -39,6 +39,10 @@ class Topic(enum.IntEnum):
     """A task may be forgotten (key: service)."""
     WANTED = 10
     """A task is wanted, is so no more, or is otherwise (key: service)."""
+    OVERLAP = 11
+    """A seat has several wanted tasks, of which all but one may stop (key: service)."""
+    NETWORK = 12
+    """A network began or was given its addresses (key: network)."""
 
 
 class Touched:
@@ -56,42 +60,49 @@ class Touched:
 
 
 class ServiceTasks:
-    """The tasks of one service. A slot has few tasks, so its set is a tuple: a tenth of a dict's memory.
+    """The tasks of one service. A seat has few tasks, so its set is a tuple: a tenth of a dict's memory.
 
-    - `wanted`: desired at most RUNNING; `wanted_by_slot` the same by slot; `wanted_by_spec` by their template;
+    - a task is wanted: desired at most COMPLETE, unless it is a job's that completed; `wanted` counts them,
+      `wanted_by_seat` and `wanted_by_spec` hold them by seat and by template;
     - `ended`: wanted and in a terminal state: the restart supervisor's work;
     - `waiters[old] = new`: `new` is wanted READY and replaces `old`; each that is wanted READY is either `blocked` (the
       old has not stopped yet), `timed` (until its `start_at`), or `startable` (nothing holds it back);
     - `unallocated`, `pending`: wanted, and waiting for the allocator or the scheduler;
-    - `reapable`: of no use any more;
-    - `given_up[slot]`: the slot's last task ended and its restart policy wants no other;
+    - `completed[spec][seat]`: a job's task that is done, by the run of the job;
+    - `stale[seat]`: the task to replace where no wanted one bears the service's present template;
+    - `doubled` counts seats with several wanted tasks; `overlapping` are those in which all but one may stop;
+    - `reapable`: of no use any more; `crowded`: seats with more history than is kept;
     - `spec_refs`: how many tasks name each template.
     """
 
     __slots__ = (
         "all",
         "blocked",
+        "completed",
         "crowded",
+        "doubled",
         "ended",
+        "overlapping",
         "pending",
         "reapable",
         "running",
-        "slots",
+        "seats",
         "spec_refs",
+        "stale",
         "startable",
         "timed",
         "unallocated",
         "waiters",
         "wanted",
-        "wanted_by_slot",
+        "wanted_by_seat",
         "wanted_by_spec",
     )
 
     def __init__(self) -> None:
         self.all: Ordered[TaskId] = {}
-        self.slots: dict[int, tuple[TaskId, ...]] = {}
-        self.wanted: Ordered[TaskId] = {}
-        self.wanted_by_slot: dict[int, tuple[TaskId, ...]] = {}
+        self.seats: dict[Seat, tuple[TaskId, ...]] = {}
+        self.wanted = 0
+        self.wanted_by_seat: dict[Seat, tuple[TaskId, ...]] = {}
         self.wanted_by_spec: dict[Position, Ordered[TaskId]] = {}
         self.ended: Ordered[TaskId] = {}
         self.blocked: Ordered[TaskId] = {}
@@ -100,10 +111,14 @@ class ServiceTasks:
         self.startable: Ordered[TaskId] = {}
         self.unallocated: Ordered[TaskId] = {}
         self.pending: Ordered[TaskId] = {}
+        self.completed: dict[Position, dict[Seat, TaskId]] = {}
+        self.stale: dict[Seat, TaskId] = {}
+        self.overlapping: Ordered[Seat] = {}
         self.reapable: Ordered[TaskId] = {}
-        self.crowded: Ordered[int] = {}
+        self.crowded: Ordered[Seat] = {}
         self.spec_refs: dict[Position, int] = {}
         self.running = 0
+        self.doubled = 0
 
     def copy(self) -> "ServiceTasks":
         """Return a copy that shares only frozen values."""
@@ -118,7 +133,7 @@ class ServiceTasks:
     def value(self) -> dict[str, object]:
         """Return all of it for a comparison, without regard to order."""
         values = {name: getattr(self, name) for name in self.__slots__}
-        return values | {"wanted_by_slot": {slot: {*ids} for slot, ids in self.wanted_by_slot.items()}}
+        return values | {"wanted_by_seat": {seat: {*ids} for seat, ids in self.wanted_by_seat.items()}}
 
 
 class NodeTasks:

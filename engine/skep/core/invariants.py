@@ -31,6 +31,9 @@ from skep.model.task import Task
 _PLAIN_INDEXES = (
     "config_names",
     "config_users",
+    "network_names",
+    "network_users",
+    "node_services",
     "pending",
     "ports",
     "secret_names",
@@ -148,6 +151,7 @@ def _check_names(state: ClusterState) -> None:
         ("services", state.services, state.service_names),
         ("secrets", state.secrets, state.secret_names),
         ("configs", state.configs, state.config_names),
+        ("networks", state.networks, state.network_names),
     ):
         if len(table) != len(names):
             raise _broken(state, f"{len(table)} {what} have {len(names)} names", "")
@@ -176,7 +180,7 @@ def _check_rest(state: ClusterState) -> None:
     if len(state.recent) > RECENT_MAX or any(position > state.position for position in state.recent.values()):
         raise _broken(state, f"{len(state.recent)} commands are remembered, or some of the future", "")
     for service_id, slots in state.given_up.items():
-        wanted = state.service_tasks[service_id].wanted_by_slot if service_id in state.service_tasks else {}
+        wanted = state.service_tasks[service_id].wanted_by_seat if service_id in state.service_tasks else {}
         for slot in slots:
             if service_id not in state.services or slot in wanted:
                 raise _broken(state, f"slot {slot} of service {service_id} gave up, and is wanted", service_id)
@@ -215,7 +219,7 @@ def _check_slots(state: ClusterState, service_id: ServiceId) -> None:
     status = state.services[service_id].update_status
     if index is None or (status is not None and status.state in _REPLACING):
         return
-    for slot, members in index.wanted_by_slot.items():
+    for slot, members in index.wanted_by_seat.items():
         running = [
             task
             for task in (state.tasks[task_id] for task_id in members)

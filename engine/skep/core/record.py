@@ -31,11 +31,12 @@ class Submitted(Struct, frozen=True, tag="commands", tag_field="type", omit_defa
 
 
 class Planned(Struct, frozen=True, tag="plan", tag_field="type", omit_defaults=True):
-    """A plan that was made over the state before; running it again gives the same commands."""
+    """A plan that was made over the state before; running it again, in the same `version`, gives the same commands."""
 
     plan: str
     key: str
     now: Instant
+    version: int = 1
 
 
 class Record(Struct, frozen=True):

@@ -8,12 +8,26 @@
 from collections.abc import Iterable, Iterator
 
 from skep.core.indexes import NodeTasks, Ordered, ServiceTasks, Touched
-from skep.model.ids import EPOCH, START, ConfigId, Instant, NodeId, Position, SecretId, ServiceId, TaskId
+from skep.core.progress import Rebalance, UpdateProgress
+from skep.model.ids import (
+    EPOCH,
+    START,
+    ConfigId,
+    Instant,
+    NetworkId,
+    NodeId,
+    Position,
+    Seat,
+    SecretId,
+    ServiceId,
+    TaskId,
+)
+from skep.model.network import Network
 from skep.model.node import Node
 from skep.model.secret import Config, Secret
-from skep.model.service import Service, TaskTemplate
+from skep.model.service import Outcome, Service, TaskTemplate
 from skep.model.swarm import Cluster
-from skep.model.task import Task
+from skep.model.task import Given, Task
 
 #: Docker's default number of tasks kept in a slot, the current one included.
 HISTORY_LIMIT = 5
@@ -25,6 +39,9 @@ ALL_HISTORY = 1 << 62
 FIRST_DYNAMIC_PORT = 30_000
 LAST_DYNAMIC_PORT = 32_767
 
+#: The first VXLAN id that is given (recorded in scenario 16).
+FIRST_VNI = 4096
+
 #: So many command ids are remembered, so that a command sent twice counts once.
 RECENT_MAX = 4096
 
@@ -33,29 +50,43 @@ class ClusterState:
     """All that a log says, folded up to `position`, whose record bears `time`."""
 
     __slots__ = (
+        "addresses",
         "cluster",
         "config_names",
         "config_users",
         "configs",
+        "cursors",
+        "given",
         "given_up",
         "left",
+        "network_names",
+        "network_users",
+        "networks",
         "next_port",
+        "next_subnet",
+        "next_vni",
+        "node_services",
         "node_tasks",
         "nodes",
+        "outcomes",
         "pending",
         "ports",
         "position",
+        "rebalances",
         "recent",
+        "restarts",
         "secret_names",
         "secret_users",
         "secrets",
         "service_names",
         "service_tasks",
         "services",
+        "spec_positions",
         "tasks",
         "templates",
         "time",
         "touched",
+        "updates",
     )
 
     def __init__(self) -> None:
@@ -71,10 +102,24 @@ class ClusterState:
         self.configs: dict[ConfigId, Config] = {}
         #: what tasks run, by the position that set it; kept until the last task that names it is reaped
         self.templates: dict[ServiceId, dict[Position, TaskTemplate]] = {}
-        #: slots whose last task ended for good
-        self.given_up: dict[ServiceId, dict[int, TaskId]] = {}
-        #: the dynamic port to try next
+        self.networks: dict[NetworkId, Network] = {}
+        #: what tasks were given, of the few that were
+        self.given: dict[TaskId, Given] = {}
+        #: seats whose last task ended for good
+        self.given_up: dict[ServiceId, dict[Seat, TaskId]] = {}
+        #: when the tasks of a seat were restarted, where the restart policy has a window
+        self.restarts: dict[ServiceId, dict[Seat, tuple[Instant, ...]]] = {}
+        #: updates and rollbacks that go on, how the last ones ended, and spreadings anew that go on
+        self.updates: dict[ServiceId, UpdateProgress] = {}
+        self.outcomes: dict[ServiceId, tuple[Outcome, ...]] = {}
+        self.rebalances: dict[ServiceId, Rebalance] = {}
+        #: where each spec of a service was set, oldest first
+        self.spec_positions: dict[ServiceId, list[Position]] = {}
+        #: the dynamic port, the VXLAN id and the subnet to try next, and the last address given on each network
         self.next_port = FIRST_DYNAMIC_PORT
+        self.next_vni = FIRST_VNI
+        self.next_subnet = 0
+        self.cursors: dict[NetworkId, int] = {}
         #: ids of recent commands, oldest first, with the position that they led to
         self.recent: dict[str, Position] = {}
         # indexes
@@ -85,6 +130,12 @@ class ClusterState:
         self.config_names: dict[str, ConfigId] = {}
         self.secret_users: dict[SecretId, Ordered[ServiceId]] = {}
         self.config_users: dict[ConfigId, Ordered[ServiceId]] = {}
+        self.network_names: dict[str, NetworkId] = {}
+        self.network_users: dict[NetworkId, Ordered[ServiceId]] = {}
+        #: addresses in use on each network, as numbers, with what has them: a service, a task or a node
+        self.addresses: dict[NetworkId, dict[int, str]] = {}
+        #: services that want a task on each node
+        self.node_services: Ordered[ServiceId] = {}
         #: published ports in ingress mode: (protocol, port) -> service
         self.ports: dict[tuple[str, int], ServiceId] = {}
         #: services with tasks that wait for a node
@@ -133,20 +184,23 @@ class ClusterState:
         index = self.node_tasks.get(node_id)
         return self._tasks(index.all if index else ())
 
-    def tasks_in(self, service_id: ServiceId, slot: int) -> Iterator[Task]:
-        """Yield the tasks of a slot, oldest first."""
+    def tasks_in(self, service_id: ServiceId, seat: Seat) -> Iterator[Task]:
+        """Yield the tasks of a seat, oldest first."""
         index = self.service_tasks.get(service_id)
-        return self._tasks(index.slots.get(slot, ()) if index else ())
+        return self._tasks(index.seats.get(seat, ()) if index else ())
 
     def _tasks(self, ids: Iterable[TaskId]) -> Iterator[Task]:
         tasks = self.tasks
         return (tasks[i] for i in ids)
 
 
-_NESTED = frozenset({"service_tasks", "node_tasks", "templates", "given_up", "secret_users", "config_users"})
+_NESTED = frozenset(
+    {"service_tasks", "node_tasks", "templates", "given_up", "restarts", "updates", "rebalances", "spec_positions"}
+    | {"secret_users", "config_users", "network_users", "addresses"}
+)
 
 
 def _copied(value: object) -> object:
-    if isinstance(value, ServiceTasks | NodeTasks):
+    if isinstance(value, ServiceTasks | NodeTasks | UpdateProgress | Rebalance):
         return value.copy()
-    return dict(value) if isinstance(value, dict) else value
+    return value.copy() if isinstance(value, dict | list) else value

@@ -1,31 +1,32 @@
-"""How tasks and services enter, change in, and leave the indexes. No other code changes an index."""
+"""How tasks enter, change in, and leave the indexes. No other code changes an index of tasks."""
 
 from typing import TypeVar
 
+from skep.core import service_index
 from skep.core.indexes import NodeTasks, ServiceTasks, Topic
 from skep.core.state import ClusterState
-from skep.model.ids import NO_NODE, NO_TASK, ConfigId, NodeId, SecretId, ServiceId, TaskId
-from skep.model.service import Service, ServiceSpec
+from skep.model.ids import NO_NODE, NO_TASK, NodeId, Position, Seat, ServiceId, TaskId
 from skep.model.states import NodeState, TaskState
 from skep.model.task import Task
 
 K = TypeVar("K")
 
 RUNNING = TaskState.RUNNING
+COMPLETE = TaskState.COMPLETE
 
 
 def add(state: ClusterState, task: Task) -> None:
     """Put a task that the tables already hold into the indexes."""
     service_id, origin = task.service_id, task.origin
-    of = service_index(state, service_id)
+    of = tasks_of(state, service_id)
     task_id = origin.id
     of.all[task_id] = None
     of.spec_refs[origin.spec_version] = of.spec_refs.get(origin.spec_version, 0) + 1
-    if origin.slot:
-        slot = of.slots[origin.slot] = (*of.slots.get(origin.slot, ()), task_id)
-        if len(slot) > state.history_limit:
-            of.crowded[origin.slot] = None
-            state.touched.keys[Topic.REAPABLE, service_id] = None
+    seat = task.seat
+    seated = of.seats[seat] = (*of.seats.get(seat, ()), task_id)
+    if len(seated) > state.history_limit:
+        of.crowded[seat] = None
+        state.touched.keys[Topic.REAPABLE, service_id] = None
     if task.node_id:
         state.node_tasks.setdefault(task.node_id, NodeTasks()).all[task_id] = None
     _enter(state, of, task)
@@ -38,21 +39,19 @@ def remove(state: ClusterState, task: Task) -> None:
     _leave(state, of, task)
     task_id = origin.id
     del of.all[task_id]
-    if origin.slot:
-        left = _discard_from_slot(of.slots, origin.slot, task_id)
-        if left <= state.history_limit:
-            of.crowded.pop(origin.slot, None)
+    if _unseat(of.seats, task.seat, task_id) <= state.history_limit:
+        of.crowded.pop(task.seat, None)
     if task.node_id:
         del state.node_tasks[task.node_id].all[task_id]
     _unblock(state, of, task_id)
-    _drop_template(state, of, task)
+    _drop_template(state, of, task.service_id, origin.spec_version)
     if not of.all:
         del state.service_tasks[service_id]
         state.given_up.pop(service_id, None)
     state.touched.keys[Topic.STOPPED, service_id] = None
 
 
-def service_index(state: ClusterState, service_id: ServiceId) -> ServiceTasks:
+def tasks_of(state: ClusterState, service_id: ServiceId) -> ServiceTasks:
     """Return the index of a service's tasks, made if there is none."""
     of = state.service_tasks.get(service_id)
     if of is None:
@@ -67,8 +66,7 @@ def swap(state: ClusterState, old: Task, new: Task) -> None:
     if old.desired is new.desired and old.node_id == new.node_id and now <= RUNNING and was >= TaskState.ASSIGNED:
         # the way of nearly every report: nothing that an index asks changed, but that it runs
         if now is RUNNING and was is not RUNNING:
-            state.service_tasks[new.service_id].running += 1
-            state.touched.keys[Topic.RUNNING, new.service_id] = None
+            runs(state, state.service_tasks[new.service_id], new)
         return
     of = state.service_tasks[new.service_id]
     _leave(state, of, old)
@@ -79,29 +77,51 @@ def swap(state: ClusterState, old: Task, new: Task) -> None:
         _unblock(state, of, new.origin.id)
 
 
+def runs(state: ClusterState, of: ServiceTasks, task: Task) -> None:
+    """Note that a task, nothing else of which changed, runs."""
+    of.running += 1
+    state.touched.keys[Topic.RUNNING, task.origin.service_id] = None
+    if of.doubled:
+        judge_seat(state, task.origin.service_id, task.seat)
+
+
 def add_pending(state: ClusterState, of: ServiceTasks, tasks: list[Task]) -> None:
     """Put new tasks of one template, all PENDING and wanted RUNNING, into the indexes; as `add`, but all at once."""
     origin = tasks[0].origin
     ids = dict.fromkeys([task.origin.id for task in tasks])
     of.all |= ids
-    of.wanted |= ids
+    of.wanted += len(tasks)
     of.wanted_by_spec.setdefault(origin.spec_version, {}).update(ids)
     of.pending |= ids
     of.spec_refs[origin.spec_version] = of.spec_refs.get(origin.spec_version, 0) + len(tasks)
-    limit, slots, wanted = state.history_limit, of.slots, of.wanted_by_slot
+    service = state.services.get(origin.service_id)
+    stale = service is not None and service.spec_version != origin.spec_version
+    limit, seats, wanted = state.history_limit, of.seats, of.wanted_by_seat
     for task in tasks:
         slot, only = task.origin.slot, (task.origin.id,)
-        if slot not in slots:
-            slots[slot] = wanted[slot] = only
+        if slot not in seats:
+            seats[slot] = wanted[slot] = only
+            if stale:
+                judge_seat(state, origin.service_id, slot)
             continue
-        slots[slot] += only
-        wanted[slot] = wanted.get(slot, ()) + only
-        if len(slots[slot]) > limit:
+        seats[slot] += only
+        _want(state, of, task)
+        if len(seats[slot]) > limit:
             of.crowded[slot] = None
             state.touched.keys[Topic.REAPABLE, origin.service_id] = None
     state.pending[origin.service_id] = None
     state.touched.keys[Topic.PENDING, ""] = None
     state.touched.keys[Topic.WANTED, origin.service_id] = None
+
+
+def adopt(state: ClusterState, old: Task, new: Task) -> None:
+    """Replace a task by one that differs in its template alone."""
+    of = state.service_tasks[new.origin.service_id]
+    _leave(state, of, old)
+    state.tasks[new.origin.id] = new
+    of.spec_refs[new.origin.spec_version] = of.spec_refs.get(new.origin.spec_version, 0) + 1
+    _drop_template(state, of, old.origin.service_id, old.origin.spec_version)
+    _enter(state, of, new)
 
 
 def rejudge_node(state: ClusterState, node_id: NodeId) -> None:
@@ -117,92 +137,81 @@ def rejudge_node(state: ClusterState, node_id: NodeId) -> None:
 
 def reindex(state: ClusterState) -> None:
     """Build every index anew from the tables. What it touches is left to be taken."""
-    state.service_tasks, state.node_tasks, state.pending, state.ports = {}, {}, {}, {}
-    state.secret_users, state.config_users = {}, {}
-    state.service_names = {service.spec.name.lower(): service.id for service in state.services.values()}
-    state.secret_names = {secret.spec.name: secret.id for secret in state.secrets.values()}
-    state.config_names = {config.spec.name: config.id for config in state.configs.values()}
-    for service in state.services.values():
-        use(state, service.id, service.spec)
-        hold_ports(state, service)
+    state.service_tasks, state.node_tasks, state.pending = {}, {}, {}
+    service_index.reindex(state)
     for task in state.tasks.values():
         add(state, task)
 
 
 def judge_given_up(state: ClusterState, old: Task, new: Task) -> None:
-    """Note that a slot gave up: its last task ended by itself, is wanted no more, and nothing replaces it."""
-    slot = new.origin.slot
-    if not slot:
-        return
+    """Note that a seat gave up: its last task ended by itself, is wanted no more, and nothing replaces it."""
+    service_id, seat = new.origin.service_id, new.seat
     if new.desired is TaskState.REMOVE:
-        revive(state, new.service_id, slot)
-    elif old.desired <= RUNNING and old.status.state > RUNNING and new.desired is TaskState.SHUTDOWN:
-        of = state.service_tasks[new.service_id]
-        if slot not in of.wanted_by_slot and new.service_id in state.services:
-            state.given_up.setdefault(new.service_id, {})[slot] = new.origin.id
+        revive(state, service_id, seat)
+    elif old.wanted and old.status.state > RUNNING and new.desired is TaskState.SHUTDOWN:
+        of = state.service_tasks[service_id]
+        if seat not in of.wanted_by_seat and service_id in state.services:
+            state.given_up.setdefault(service_id, {})[seat] = new.origin.id
+            judge_seat(state, service_id, seat)
 
 
-def revive(state: ClusterState, service_id: ServiceId, slot: int) -> None:
-    """Note that a slot is used again, or gone."""
-    slots = state.given_up.get(service_id)
-    if slots is not None and slots.pop(slot, None) is not None and not slots:
-        del state.given_up[service_id]
+def revive(state: ClusterState, service_id: ServiceId, seat: Seat) -> None:
+    """Note that a seat is used again, or gone."""
+    seats = state.given_up.get(service_id)
+    if seats is not None and seats.pop(seat, None) is not None:
+        if not seats:
+            del state.given_up[service_id]
+        judge_seat(state, service_id, seat)
 
 
-def judge_slots(state: ClusterState) -> None:
-    """Look at every slot again, after the history limit changed."""
+def judge_history(state: ClusterState) -> None:
+    """Look at every seat again, after the history limit changed."""
     limit = state.history_limit
     for service_id, of in state.service_tasks.items():
-        of.crowded = {slot: None for slot, tasks in of.slots.items() if len(tasks) > limit}
+        of.crowded = {seat: None for seat, tasks in of.seats.items() if len(tasks) > limit}
         if of.crowded:
             state.touched.keys[Topic.REAPABLE, service_id] = None
 
 
-def use(state: ClusterState, service_id: ServiceId, spec: ServiceSpec) -> None:
-    """Note which secrets and configs a service uses."""
-    for secret in spec.container.secrets:
-        state.secret_users.setdefault(SecretId(secret.secret_id), {})[service_id] = None
-    for config in spec.container.configs:
-        state.config_users.setdefault(ConfigId(config.config_id), {})[service_id] = None
+def judge_seats(state: ClusterState, service_id: ServiceId) -> None:
+    """Look at every seat of a service again, after its template changed or it was removed."""
+    of = state.service_tasks.get(service_id)
+    if of is None:
+        return
+    of.stale, of.overlapping = {}, {}
+    for seat in {**of.wanted_by_seat, **state.given_up.get(service_id, {})}:
+        judge_seat(state, service_id, seat)
 
 
-def disuse(state: ClusterState, service_id: ServiceId, spec: ServiceSpec) -> None:
-    """Note that a service uses its secrets and configs no more."""
-    for secret in spec.container.secrets:
-        _discard_user(state.secret_users, SecretId(secret.secret_id), service_id)
-    for config in spec.container.configs:
-        _discard_user(state.config_users, ConfigId(config.config_id), service_id)
+def judge_seat(state: ClusterState, service_id: ServiceId, seat: Seat) -> None:
+    """Note whether a seat's tasks bear an old template, or all but one of them may stop.
+
+    The one that stays is the newest of the present template. The others stop when it runs, or at once if none runs.
+    """
+    of = state.service_tasks.get(service_id)
+    service = state.services.get(service_id)
+    if of is None or service is None:
+        return
+    of.stale.pop(seat, None)
+    of.overlapping.pop(seat, None)
+    wanted = [state.tasks[i] for i in of.wanted_by_seat.get(seat, ())]
+    if not wanted:
+        last = state.tasks.get(state.given_up.get(service_id, {}).get(seat, NO_TASK))
+        if last is not None and last.origin.spec_version != service.spec_version:
+            of.stale[seat] = last.origin.id
+        return
+    present = [task for task in wanted if task.origin.spec_version == service.spec_version]
+    if not present:
+        of.stale[seat] = max(wanted, key=_created).origin.id
+    elif len(wanted) > 1:
+        stays = max(present, key=_created)
+        if stays.state is RUNNING or all(task.state is not RUNNING for task in wanted):
+            of.overlapping[seat] = None
+            state.touched.keys[Topic.OVERLAP, service_id] = None
 
 
-def hold_ports(state: ClusterState, service: Service) -> None:
-    """Note the ingress ports that a service has, or asks for by number and will be given."""
-    for key in ingress_ports(service):
-        state.ports[key] = service.id
-
-
-def free_ports(state: ClusterState, service: Service) -> None:
-    """Note that a service publishes its ports no more."""
-    for key in ingress_ports(service):
-        if state.ports.get(key) == service.id:
-            del state.ports[key]
-
-
-def ingress_ports(service: Service) -> dict[tuple[str, int], None]:
-    """Return what a service holds: (protocol, port)."""
-    asked = service.spec.endpoint_spec.ports if service.spec.endpoint_spec else ()
-    had = service.endpoint.ports if service.endpoint else ()
-    return {
-        (port.protocol or "tcp", port.published_port): None
-        for port in (*had, *asked)
-        if port.publish_mode in ("", "ingress") and port.published_port
-    }
-
-
-def _discard_user(index: dict[K, dict[ServiceId, None]], key: K, service_id: ServiceId) -> None:
-    users = index.get(key, {})
-    users.pop(service_id, None)
-    if not users:
-        index.pop(key, None)
+def _created(task: Task) -> Position:
+    return task.origin.created
 
 
 def _enter(state: ClusterState, of: ServiceTasks, task: Task) -> None:
@@ -210,12 +219,14 @@ def _enter(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     if status is RUNNING:
         of.running += 1
         state.touched.keys[Topic.RUNNING, origin.service_id] = None
-    if task.desired <= RUNNING:
+    if task.desired <= COMPLETE:
         state.touched.keys[Topic.WANTED, origin.service_id] = None
-        of.wanted[origin.id] = None
+        if status is COMPLETE and task.desired is COMPLETE:
+            of.completed.setdefault(origin.spec_version, {})[task.seat] = origin.id
+            return
+        of.wanted += 1
         of.wanted_by_spec.setdefault(origin.spec_version, {})[origin.id] = None
-        if origin.slot:
-            of.wanted_by_slot[origin.slot] = (*of.wanted_by_slot.get(origin.slot, ()), origin.id)
+        _want(state, of, task)
         if status > RUNNING:
             of.ended[origin.id] = None
             state.touched.keys[Topic.ENDED, origin.service_id] = None
@@ -251,13 +262,15 @@ def _leave(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     if status is RUNNING:
         of.running -= 1
     of.reapable.pop(task_id, None)
-    if task.desired > RUNNING:
+    if task.desired > COMPLETE:
         return
     state.touched.keys[Topic.WANTED, origin.service_id] = None
-    del of.wanted[task_id]
+    if status is COMPLETE and task.desired is COMPLETE:
+        _forget_completed(of, task)
+        return
+    of.wanted -= 1
     _discard(of.wanted_by_spec, origin.spec_version, task_id)
-    if origin.slot:
-        _discard_from_slot(of.wanted_by_slot, origin.slot, task_id)
+    _unwant(state, of, task)
     if status > RUNNING:
         of.ended.pop(task_id, None)
         return
@@ -269,6 +282,32 @@ def _leave(state: ClusterState, of: ServiceTasks, task: Task) -> None:
         _stop_waiting(of, origin.replaces, task_id)
     if task.node_id:
         state.node_tasks[task.node_id].count(task, -1)
+
+
+def _want(state: ClusterState, of: ServiceTasks, task: Task) -> None:
+    """Let a task be one of those wanted in its seat."""
+    seat = task.seat
+    before = of.wanted_by_seat.get(seat, ())
+    of.wanted_by_seat[seat] = (*before, task.origin.id)
+    if len(before) == 1:
+        of.doubled += 1
+    judge_seat(state, task.origin.service_id, seat)
+
+
+def _unwant(state: ClusterState, of: ServiceTasks, task: Task) -> None:
+    """Take a task out of those wanted in its seat."""
+    seat = task.seat
+    if _unseat(of.wanted_by_seat, seat, task.origin.id) == 1:
+        of.doubled -= 1
+    judge_seat(state, task.origin.service_id, seat)
+
+
+def _forget_completed(of: ServiceTasks, task: Task) -> None:
+    seats = of.completed[task.origin.spec_version]
+    if seats.get(task.seat) == task.origin.id:
+        del seats[task.seat]
+    if not seats:
+        del of.completed[task.origin.spec_version]
 
 
 def _wait(state: ClusterState, of: ServiceTasks, task: Task) -> None:
@@ -310,19 +349,18 @@ def _unblock(state: ClusterState, of: ServiceTasks, task_id: TaskId) -> None:
         _wait(state, of, state.tasks[waiting])
 
 
-def _drop_template(state: ClusterState, of: ServiceTasks, task: Task) -> None:
-    spec_version = task.origin.spec_version
+def _drop_template(state: ClusterState, of: ServiceTasks, service_id: ServiceId, spec_version: Position) -> None:
     of.spec_refs[spec_version] -= 1
     if of.spec_refs[spec_version]:
         return
     del of.spec_refs[spec_version]
-    service = state.services.get(task.service_id)
+    service = state.services.get(service_id)
     if service is not None and service.spec_version == spec_version:
         return
-    templates = state.templates[task.service_id]
+    templates = state.templates[service_id]
     del templates[spec_version]
     if not templates:
-        del state.templates[task.service_id]
+        del state.templates[service_id]
 
 
 def _discard(index: dict[K, dict[TaskId, None]], key: K, task_id: TaskId) -> None:
@@ -332,11 +370,11 @@ def _discard(index: dict[K, dict[TaskId, None]], key: K, task_id: TaskId) -> Non
         del index[key]
 
 
-def _discard_from_slot(slots: dict[int, tuple[TaskId, ...]], slot: int, task_id: TaskId) -> int:
-    """Take a task out of a slot, and return how many are left."""
-    left = tuple(i for i in slots[slot] if i != task_id)
+def _unseat(seats: dict[Seat, tuple[TaskId, ...]], seat: Seat, task_id: TaskId) -> int:
+    """Take a task out of a seat, and return how many are left."""
+    left = tuple(i for i in seats[seat] if i != task_id)
     if left:
-        slots[slot] = left
+        seats[seat] = left
     else:
-        del slots[slot]
+        del seats[seat]
     return len(left)

@@ -9,7 +9,7 @@ from skep.core.decide import decide
 from skep.core.events import Event
 from skep.core.fold import begin, evolve
 from skep.core.payload import slim
-from skep.core.plan import PLANS, Ids, Plan
+from skep.core.plan import PLANS, VERSIONS, Ids, Plan
 from skep.core.record import Actor, Planned, Record, Submitted
 from skep.core.rejected import Broken, Rejected
 from skep.core.state import ClusterState
@@ -70,7 +70,7 @@ def run_plan(
         events += decided
     if not events:
         raise Broken(f"plan {name}({key}) at {seen} wants what is already so: {[c.name for c in plan.commands]}")
-    planned = Planned(plan=name, key=key, now=now)
+    planned = Planned(plan=name, key=key, now=now, version=VERSIONS.get(name, 1))
     return plan, Record(position, now, Actor("plan", name), planned, tuple(events), cause=plan.cause, seen=seen)
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from skep.core.codec import Undecodable, UnknownEvent, decode_record, encode_state
 from skep.core.fold import FOLD_VERSION, fold
 from skep.core.invariants import check
+from skep.core.plan import VERSIONS
 from skep.core.record import Planned, Record
 from skep.core.rejected import Broken
 from skep.core.state import ClusterState
@@ -34,12 +35,14 @@ Progress = Callable[[Position, Position], None]
 class Report(Struct, frozen=True):
     """What was looked at, and what does not hold. `notes` say what could not be compared; they are no problems.
 
-    `decisions` and `plans` count what was run again, `checkpoints` what was compared; `head` is where reading ended.
+    `decisions` and `plans` count what was run again, `earlier` plans of an earlier version, which were folded only;
+    `checkpoints` what was compared; `head` is where reading ended.
     """
 
     records: int
     decisions: int
     plans: int
+    earlier: int
     checkpoints: int
     problems: tuple[str, ...]
     notes: tuple[str, ...]
@@ -74,6 +77,7 @@ class _Verification:
         self._head = Head(START, GENESIS)
         self._decisions = 0
         self._plans = 0
+        self._earlier = 0
         self._compared = 0
         self._differences = 0
         self._problems: list[str] = []
@@ -84,6 +88,7 @@ class _Verification:
             records=self._head.position,
             decisions=self._decisions,
             plans=self._plans,
+            earlier=self._earlier,
             checkpoints=self._compared,
             problems=tuple(self._problems),
             notes=tuple(self._notes),
@@ -127,6 +132,9 @@ class _Verification:
         if self._quick or record.unknown:
             if record.unknown and not self._quick:
                 self._notes.append(f"position {record.position} was not run again: {', '.join(record.unknown)} unknown")
+            _fold(self._state, record)
+        elif isinstance(record.input, Planned) and record.input.version != VERSIONS.get(record.input.plan, 1):
+            self._earlier += 1
             _fold(self._state, record)
         else:
             await self._rerun(record)

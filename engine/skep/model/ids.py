@@ -25,6 +25,12 @@ NO_NODE = NodeId("")
 #: No task: what a task that replaces nothing has.
 NO_TASK = TaskId("")
 
+#: No slot: what a task has whose service runs one on each node. Jobs count their slots from 0.
+NO_SLOT = -1
+
+#: What a task of a service has to itself: its slot, or its node where the service runs one on each.
+Seat = int | NodeId
+
 START = Position(0)
 EPOCH = Instant(0)
 

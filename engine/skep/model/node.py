@@ -4,6 +4,7 @@ from msgspec import Struct, field
 
 from skep.model.container import Part
 from skep.model.ids import Instant, NodeId, Position
+from skep.model.network import NetworkAddress
 from skep.model.service import Platform, Reservations
 from skep.model.states import Availability, NodeState, Role
 
@@ -67,7 +68,10 @@ class ManagerStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class Node(Struct, frozen=True, kw_only=True):
-    """A node as the swarm keeps it; `version` and `written` as of a service."""
+    """A node as the swarm keeps it; `version` and `written` as of a service.
+
+    `attachments` are its own addresses, one for each network that tasks on it are on.
+    """
 
     id: NodeId
     spec: NodeSpec
@@ -78,6 +82,7 @@ class Node(Struct, frozen=True, kw_only=True):
     created_at: Instant
     updated_at: Instant
     manager: ManagerStatus | None = None
+    attachments: tuple[NetworkAddress, ...] = ()
 
     @property
     def schedulable(self) -> bool:

@@ -6,8 +6,8 @@ Specs have the Engine API's names; a field that is None was not said (FACTS, cha
 from msgspec import Struct, field
 
 from skep.model.container import ContainerSpec, Driver, Part
-from skep.model.ids import START, Instant, NetworkId, Position, ServiceId
-from skep.model.states import UpdateState
+from skep.model.ids import START, Instant, NetworkId, Position, ServiceId, TaskId
+from skep.model.states import Mode, UpdateState
 
 
 class NamedResource(Part, frozen=True):
@@ -189,6 +189,16 @@ class ServiceSpec(Part, frozen=True):
         return self.template.container_spec or _EMPTY_CONTAINER
 
     @property
+    def kind(self) -> Mode:
+        """Which of the four modes it has."""
+        mode = self.mode
+        if mode is None or mode.replicated is not None:
+            return Mode.REPLICATED
+        if mode.global_ is not None:
+            return Mode.GLOBAL
+        return Mode.REPLICATED_JOB if mode.replicated_job is not None else Mode.GLOBAL_JOB
+
+    @property
     def replicas(self) -> int | None:
         """How many replicas it wants; None if its mode is another."""
         if self.mode is None or self.mode.replicated is None:
@@ -224,22 +234,58 @@ class UpdateStatus(Struct, frozen=True, omit_defaults=True):
     completed_at: Instant = Instant(0)
 
 
+class Outcome(Struct, frozen=True, omit_defaults=True):
+    """How an update, or a rollback, of a service ended.
+
+    - `state`: completed, paused, superseded (by a newer update, or the service's removal), rolled-back;
+    - `why`: a sentence; `changed`: the fields of the spec that differ, as paths (`TaskTemplate.ContainerSpec.Image`);
+    - `spec_at`: the position that set the spec it was to bring about; `began_at` that of its beginning, and
+      `ended_at` that of its end;
+    - `made`: how many tasks it made, and `tasks` their ids, the first 1,000; `failed` those that failed in it.
+    """
+
+    state: str
+    why: str
+    changed: tuple[str, ...]
+    spec_at: Position
+    began_at: Position
+    ended_at: Position
+    started_at: Instant
+    completed_at: Instant
+    rollback: bool = False
+    made: int = 0
+    tasks: tuple[TaskId, ...] = ()
+    failed: tuple[TaskId, ...] = ()
+
+
+class JobStatus(Struct, frozen=True):
+    """How often a job was run: `iteration` counts from 0, `executed_at` is when its last run began."""
+
+    iteration: int
+    executed_at: Instant
+
+
 class TaskTemplate(Struct, frozen=True):
-    """All of a service's spec that makes its tasks what they are; tasks name it by the position that set it."""
+    """All of a service's spec that makes its tasks what they are; tasks name it by the position that set it.
+
+    Each run of a job has a template of its own: `iteration` tells them apart.
+    """
 
     service_name: str
     spec: TaskSpec
     networks: tuple[NetworkAttachment, ...] = ()
     ports: tuple[PortConfig, ...] = ()
+    iteration: int = 0
 
     @staticmethod
-    def of(spec: ServiceSpec) -> "TaskTemplate":
+    def of(spec: ServiceSpec, iteration: int = 0) -> "TaskTemplate":
         """Return the template that `spec` gives its tasks."""
         return TaskTemplate(
             service_name=spec.name,
             spec=spec.template,
             networks=spec.template.networks or spec.networks,
             ports=spec.endpoint_spec.ports if spec.endpoint_spec else (),
+            iteration=iteration,
         )
 
 
@@ -261,3 +307,4 @@ class Service(Struct, frozen=True, kw_only=True):
     previous_written: Position = START
     endpoint: Endpoint | None = None
     update_status: UpdateStatus | None = None
+    job: JobStatus | None = None

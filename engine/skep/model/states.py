@@ -82,6 +82,25 @@ class Availability(enum.StrEnum):
     DRAIN = "drain"
 
 
+class Mode(enum.StrEnum):
+    """How many tasks a service wants, and whether they are to end. The values are those of the API's `mode` filter."""
+
+    REPLICATED = "replicated"
+    GLOBAL = "global"
+    REPLICATED_JOB = "replicated-job"
+    GLOBAL_JOB = "global-job"
+
+    @property
+    def is_job(self) -> bool:
+        """Whether its tasks run to completion."""
+        return self in (Mode.REPLICATED_JOB, Mode.GLOBAL_JOB)
+
+    @property
+    def per_node(self) -> bool:
+        """Whether it wants one task on each node that fits, rather than a number of them."""
+        return self in (Mode.GLOBAL, Mode.GLOBAL_JOB)
+
+
 class UpdateState(enum.StrEnum):
     """How the update of a service stands."""
 
@@ -91,3 +110,7 @@ class UpdateState(enum.StrEnum):
     ROLLBACK_STARTED = "rollback_started"
     ROLLBACK_PAUSED = "rollback_paused"
     ROLLBACK_COMPLETED = "rollback_completed"
+
+
+#: States of an update in which it goes on.
+GOING = frozenset({UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED})

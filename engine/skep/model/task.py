@@ -5,8 +5,9 @@ A task is split so that a transition is cheap: what never changes is its `origin
 
 from msgspec import Struct
 
-from skep.model.ids import Instant, NodeId, Position, ServiceId, TaskId
-from skep.model.service import PortConfig
+from skep.model.ids import NO_SLOT, Instant, NodeId, Position, Seat, ServiceId, TaskId
+from skep.model.network import NetworkAddress
+from skep.model.service import GenericResource, PortConfig
 from skep.model.states import TaskState
 
 
@@ -70,8 +71,13 @@ class Task(Struct, frozen=True, gc=False):
 
     @property
     def slot(self) -> int:
-        """Its slot, from 1; 0 where the service's mode has none."""
+        """Its slot: from 1, of a job's from 0; NO_SLOT where the service runs one on each node."""
         return self.origin.slot
+
+    @property
+    def seat(self) -> Seat:
+        """What it has to itself within its service: its slot, or its node."""
+        return self.origin.slot if self.origin.slot != NO_SLOT else self.node_id
 
     @property
     def state(self) -> TaskState:
@@ -80,10 +86,20 @@ class Task(Struct, frozen=True, gc=False):
 
     @property
     def wanted(self) -> bool:
-        """Whether it should run now or soon."""
-        return self.desired <= TaskState.RUNNING
+        """Whether it should run now or soon, or to its completion."""
+        return self.desired <= TaskState.COMPLETE
 
     @property
     def name_in_slot(self) -> str:
-        """The part of its name that follows the service's: the slot, or the node where it has no slot."""
-        return str(self.origin.slot) if self.origin.slot else self.node_id
+        """The part of its name that follows the service's: the slot, or the node where it has none, or slot 0."""
+        return str(self.origin.slot) if self.origin.slot > 0 else self.node_id
+
+
+class Given(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a task was given for as long as it is known: addresses by the allocator, resources by the scheduler.
+
+    Few tasks have any, so this is no part of the task.
+    """
+
+    addresses: tuple[NetworkAddress, ...] = ()
+    resources: tuple[GenericResource, ...] = ()

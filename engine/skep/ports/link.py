@@ -69,7 +69,7 @@ class AssignedTask(Struct, frozen=True):
     @property
     def name(self) -> str:
         """The name of its container: service, slot (or node), task id."""
-        return f"{self.service_name}.{self.slot or self.node_id}.{self.id}"
+        return f"{self.service_name}.{self.slot if self.slot > 0 else self.node_id}.{self.id}"
 
 
 class AssignedSecret(Struct, frozen=True):

@@ -64,7 +64,7 @@ class Session:
         hostname = state.nodes[self.node_id].description.hostname if self.node_id in state.nodes else ""
         for task_id in task_ids:
             task = state.tasks.get(task_id)
-            if task is None or task.node_id != self.node_id:
+            if task is None or task.node_id != self.node_id or task.state < TaskState.ASSIGNED:
                 self._forget(task_id, out)
                 continue
             assigned = _assigned_task(state, task, hostname)

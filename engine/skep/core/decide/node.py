@@ -1,8 +1,8 @@
 """Decisions about nodes."""
 
-from skep.core.commands import DescribeNode, JoinNodes, ObserveNodes, RemoveNode, UpdateNode
+from skep.core.commands import AttachNode, DescribeNode, JoinNodes, ObserveNodes, RemoveNode, UpdateNode
 from skep.core.decide.versions import check_version
-from skep.core.events import Event, NodeDescribed, NodeRemoved, NodesJoined, NodesObserved, NodeUpdated
+from skep.core.events import Event, NodeAttached, NodeDescribed, NodeRemoved, NodesJoined, NodesObserved, NodeUpdated
 from skep.core.rejected import Code, Rejected
 from skep.core.rules.node import check_node
 from skep.core.state import ClusterState
@@ -33,6 +33,14 @@ def describe_node(state: ClusterState, command: DescribeNode) -> tuple[Event, ..
     if node.description == command.description and node.status.addr == addr:
         return ()
     return (NodeDescribed(command.node_id, command.description, addr),)
+
+
+def attach_node(state: ClusterState, command: AttachNode) -> tuple[Event, ...]:
+    """Give a node addresses of its own that differ."""
+    node = _known(state, command.node_id)
+    if node.attachments == command.attachments:
+        return ()
+    return (NodeAttached(node.id, command.attachments),)
 
 
 def observe_nodes(state: ClusterState, command: ObserveNodes) -> tuple[Event, ...]:

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from skep.core.commands import (
     AllocateService,
     CreateService,
+    EndRebalance,
+    RebalanceService,
     RemoveService,
     ReportUpdate,
     RollbackService,
@@ -15,18 +17,21 @@ from skep.core.events import (
     Event,
     ServiceAllocated,
     ServiceCreated,
+    ServiceRebalanceBegan,
+    ServiceRebalanceEnded,
     ServiceRemoved,
     ServiceRolledBack,
     ServiceUpdated,
     ServiceUpdateReported,
 )
+from skep.core.outcomes import COMPLETED, PAUSED, ROLLED_BACK, SUPERSEDED, outcome_of
 from skep.core.rejected import Code, Rejected
 from skep.core.rules.service import check_service, needs_later, stored
 from skep.core.state import ClusterState
 from skep.model.container import ConfigReference, SecretReference
-from skep.model.ids import ConfigId, SecretId, ServiceId
+from skep.model.ids import ConfigId, Position, SecretId, ServiceId
 from skep.model.service import PortConfig, Service, ServiceSpec, UpdateStatus
-from skep.model.states import UpdateState
+from skep.model.states import GOING, Mode, UpdateState
 
 
 def create_service(state: ClusterState, command: CreateService) -> tuple[Event, ...]:
@@ -48,28 +53,43 @@ def update_service(state: ClusterState, command: UpdateService) -> tuple[Event, 
     check_version(service, command.version)
     if spec.name != service.spec.name:
         raise Rejected(Code.UNIMPLEMENTED, "renaming services is not supported")
-    if _mode(spec) != _mode(service.spec):
+    if spec.kind is not service.spec.kind:
         raise Rejected(Code.UNIMPLEMENTED, "service mode change is not allowed")
-    return (ServiceUpdated(service.id, spec),)
+    outcome = outcome_of(state, service, SUPERSEDED, "a newer update of the service came before it was done")
+    return (ServiceUpdated(service.id, spec, outcome),)
 
 
 def rollback_service(state: ClusterState, command: RollbackService) -> tuple[Event, ...]:
-    """Go back to the spec before. By hand twice is a redo; after an automatic one there is nothing before (FACTS 5)."""
+    """Go back to the spec before, or to an earlier one that the command brings along.
+
+    By hand twice is a redo; after an automatic one there is nothing before (FACTS 5).
+    """
     service = _known(state, command.service_id)
     check_version(service, command.version)
-    if service.previous_spec is None:
-        raise Rejected.precondition(f"service {service.id} does not have a previous spec")
-    _check_references(state, service.previous_spec, service)
+    spec, to = _earlier(state, service, command)
+    _check_references(state, spec, service)
     status = UpdateStatus(UpdateState.ROLLBACK_STARTED, started_at=state.time, message=command.message)
     return (
         ServiceRolledBack(
             service_id=service.id,
-            spec=service.previous_spec,
-            to=service.previous_written,
+            spec=spec,
+            to=to,
             status=status,
             keep_previous=not command.automatic,
+            outcome=outcome_of(state, service, ROLLED_BACK, command.message),
         ),
     )
+
+
+def _earlier(state: ClusterState, service: Service, command: RollbackService) -> tuple[ServiceSpec, Position]:
+    """Return the spec to go back to, and the position that set it."""
+    if command.spec is None:
+        if service.previous_spec is None:
+            raise Rejected.precondition(f"service {service.id} does not have a previous spec")
+        return service.previous_spec, service.previous_written
+    if command.to not in state.spec_positions[service.id]:
+        raise Rejected.invalid(f"service {service.spec.name} was not specified at position {command.to}")
+    return command.spec, command.to
 
 
 def can_roll_back(state: ClusterState, service: Service) -> bool:
@@ -88,7 +108,28 @@ def report_update(state: ClusterState, command: ReportUpdate) -> tuple[Event, ..
     service = _known(state, command.service_id)
     if service.update_status == command.status:
         return ()
-    return (ServiceUpdateReported(service.id, command.status),)
+    how = COMPLETED if command.status.completed_at else PAUSED
+    outcome = None if command.status.state in GOING else outcome_of(state, service, how, command.status.message)
+    return (ServiceUpdateReported(service.id, command.status, outcome),)
+
+
+def rebalance_service(state: ClusterState, command: RebalanceService) -> tuple[Event, ...]:
+    """Spread a service anew, if it is one whose tasks the scheduler spreads."""
+    service = _known(state, command.service_id)
+    if service.spec.kind is not Mode.REPLICATED:
+        raise Rejected.invalid(f"service {service.spec.name} is {service.spec.kind}: only replicated ones are spread")
+    if command.budget < 1:
+        raise Rejected.invalid(f"the budget of a rebalancing must be positive, not {command.budget}")
+    if service.id in state.rebalances:
+        raise Rejected.precondition(f"service {service.spec.name} is being rebalanced already")
+    return (ServiceRebalanceBegan(service.id, command.budget),)
+
+
+def end_rebalance(state: ClusterState, command: EndRebalance) -> tuple[Event, ...]:
+    """Note that spreading a service anew ended."""
+    if command.service_id not in state.rebalances:
+        return ()
+    return (ServiceRebalanceEnded(command.service_id, command.moved, command.why),)
 
 
 def allocate_service(state: ClusterState, command: AllocateService) -> tuple[Event, ...]:
@@ -151,15 +192,6 @@ def _check_configs(state: ClusterState, references: Iterable[ConfigReference]) -
 
 def _not_found(kind: str, names: list[str]) -> str:
     return f"{kind}{'s' if len(names) > 1 else ''} not found: {', '.join(names)}"
-
-
-def _mode(spec: ServiceSpec) -> str:
-    mode = spec.mode
-    if mode is None or mode.replicated is not None:
-        return "replicated"
-    if mode.global_ is not None:
-        return "global"
-    return "replicated-job" if mode.replicated_job is not None else "global-job"
 
 
 def _known(state: ClusterState, service_id: ServiceId) -> Service:

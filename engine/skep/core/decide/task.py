@@ -1,10 +1,12 @@
 """Decisions about tasks, made for plans and agents: stale rows are dropped, never the batch."""
 
 from skep.core.commands import (
+    AdoptTasks,
     AllocateTasks,
     AssignTasks,
     CreateTasks,
     DesireTasks,
+    EvictTasks,
     HoldTasks,
     ReapTasks,
     ReportTasks,
@@ -12,10 +14,12 @@ from skep.core.commands import (
 from skep.core.events import (
     ROWS_MAX,
     Event,
+    TasksAdopted,
     TasksAllocated,
     TasksAssigned,
     TasksCreated,
     TasksDesired,
+    TasksEvicted,
     TasksHeld,
     TasksReaped,
     TasksReported,
@@ -57,9 +61,17 @@ def create_tasks(state: ClusterState, command: CreateTasks) -> tuple[Event, ...]
 
 
 def allocate_tasks(state: ClusterState, command: AllocateTasks) -> tuple[Event, ...]:
-    """Let new tasks wait for a node."""
-    rows = tuple(i for i in command.task_ids if i in state.tasks and state.tasks[i].state is TaskState.NEW)
-    return (TasksAllocated(rows),) if rows else ()
+    """Let new tasks wait for a node, with the addresses that they are given."""
+    addresses = command.addresses or ((),) * len(command.task_ids)
+    rows = [
+        (i, given)
+        for i, given in zip(command.task_ids, addresses, strict=True)
+        if i in state.tasks and state.tasks[i].state is TaskState.NEW
+    ]
+    if not rows:
+        return ()
+    kept = tuple(given for _, given in rows) if any(given for _, given in rows) else ()
+    return (TasksAllocated(tuple(i for i, _ in rows), kept),)
 
 
 def assign_tasks(state: ClusterState, command: AssignTasks) -> tuple[Event, ...]:
@@ -68,9 +80,19 @@ def assign_tasks(state: ClusterState, command: AssignTasks) -> tuple[Event, ...]
     nodes = state.nodes
     fresh = all(_waits(state, i) and n in nodes for i, n in zip(command.task_ids, command.node_ids, strict=True))
     if fresh:  # always, for a plan made in the writer's turn
-        return (TasksAssigned(command.task_ids, command.node_ids),) if command.task_ids else ()
-    rows = [(i, n) for i, n in zip(command.task_ids, command.node_ids, strict=True) if _waits(state, i) and n in nodes]
-    return (TasksAssigned(tuple(i for i, _ in rows), tuple(n for _, n in rows)),) if rows else ()
+        if not command.task_ids:
+            return ()
+        return (TasksAssigned(command.task_ids, command.node_ids, command.resources),)
+    resources = command.resources or ((),) * len(command.task_ids)
+    rows = [
+        row
+        for row in zip(command.task_ids, command.node_ids, resources, strict=True)
+        if _waits(state, row[0]) and row[1] in nodes
+    ]
+    if not rows:
+        return ()
+    kept = tuple(row[2] for row in rows) if command.resources else ()
+    return (TasksAssigned(tuple(row[0] for row in rows), tuple(row[1] for row in rows), kept),)
 
 
 def hold_tasks(state: ClusterState, command: HoldTasks) -> tuple[Event, ...]:
@@ -106,6 +128,30 @@ def report_tasks(state: ClusterState, command: ReportTasks) -> tuple[Event, ...]
     return (TasksReported(command.node_id, tuple(i for i, _ in rows), tuple(s for _, s in rows)),)
 
 
+def evict_tasks(state: ClusterState, command: EvictTasks) -> tuple[Event, ...]:
+    """Reject tasks that have a node and have not ended."""
+    _check_rows(command.task_ids)
+    rows = tuple(
+        i for i in command.task_ids if i in state.tasks and state.tasks[i].node_id and state.tasks[i].state <= RUNNING
+    )
+    return (TasksEvicted(rows, command.err),) if rows else ()
+
+
+def adopt_tasks(state: ClusterState, command: AdoptTasks) -> tuple[Event, ...]:
+    """Let tasks of a service bear a template of it that lives."""
+    _check_rows(command.task_ids)
+    if command.spec_version not in state.templates.get(command.service_id, {}):
+        raise Broken(f"service {command.service_id} has no template {command.spec_version}")
+    rows = tuple(
+        i
+        for i in command.task_ids
+        if i in state.tasks
+        and state.tasks[i].service_id == command.service_id
+        and state.tasks[i].origin.spec_version != command.spec_version
+    )
+    return (TasksAdopted(command.service_id, command.spec_version, rows),) if rows else ()
+
+
 def reap_tasks(state: ClusterState, command: ReapTasks) -> tuple[Event, ...]:
     """Forget tasks that are still known."""
     _check_rows(command.task_ids)
@@ -116,7 +162,7 @@ def reap_tasks(state: ClusterState, command: ReapTasks) -> tuple[Event, ...]:
 def _waits(state: ClusterState, task_id: TaskId) -> bool:
     """Whether a task waits for a node."""
     task = state.tasks.get(task_id)
-    return task is not None and task.status.state is PENDING and task.desired <= RUNNING
+    return task is not None and task.status.state is PENDING and task.wanted
 
 
 def _is_news(command: ReportTasks, task: Task, status: TaskStatus) -> bool:

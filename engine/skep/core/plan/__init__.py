@@ -6,6 +6,7 @@ allocator gives ports and addresses, the scheduler gives tasks to nodes. The dis
 
 from skep.core.indexes import Topic
 from skep.core.plan.allocator import plan_allocation
+from skep.core.plan.orchestrator.handovers import plan_handovers
 from skep.core.plan.orchestrator.nodes import plan_nodes
 from skep.core.plan.orchestrator.reaper import plan_reaping
 from skep.core.plan.orchestrator.replicas import plan_replicas
@@ -20,6 +21,7 @@ from skep.core.state import ClusterState
 PLANS: dict[str, Planner] = {
     "allocation": plan_allocation,
     "nodes": plan_nodes,
+    "handovers": plan_handovers,
     "updates": plan_updates,
     "replicas": plan_replicas,
     "restarts": plan_restarts,
@@ -28,9 +30,13 @@ PLANS: dict[str, Planner] = {
     "reaping": plan_reaping,
 }
 
+#: The versions of plans whose rules changed since they were first recorded; of all others it is 1. What an earlier
+#: version planned still folds, and is not run again when a log is verified.
+VERSIONS = {"allocation": 2, "nodes": 2, "updates": 2, "replicas": 2, "restarts": 2, "placement": 2}
+
 #: Which plans a change wakes, with the change's own key; "placement" has one key for the whole cluster.
 WAKES: dict[Topic, tuple[str, ...]] = {
-    Topic.SERVICE: ("allocation", "updates", "replicas", "reaping"),
+    Topic.SERVICE: ("allocation", "handovers", "updates", "replicas", "reaping"),
     Topic.ENDED: ("updates", "restarts"),
     Topic.STOPPED: ("updates", "replicas", "reaping", "placement"),
     Topic.RUNNING: ("updates",),
@@ -40,6 +46,8 @@ WAKES: dict[Topic, tuple[str, ...]] = {
     Topic.NODE: ("nodes", "placement"),
     Topic.REAPABLE: ("reaping",),
     Topic.WANTED: ("updates",),
+    Topic.OVERLAP: ("handovers",),
+    Topic.NETWORK: (),
 }
 
 #: Plans whose key is always this one.
@@ -62,4 +70,4 @@ def every_key(state: ClusterState) -> list[tuple[str, str]]:
     return keys
 
 
-__all__ = ["CONTENT", "PLANS", "WAKES", "Ids", "Plan", "every_key", "keys_of"]
+__all__ = ["CONTENT", "PLANS", "VERSIONS", "WAKES", "Ids", "Plan", "every_key", "keys_of"]

@@ -6,9 +6,9 @@ one cannot tell.
 
 from skep.core.commands import Command, DesireTasks
 from skep.core.events import ROWS_MAX
-from skep.core.plan.orchestrator.policy import restarts_of
 from skep.core.plan.orchestrator.restarts import replacements, succeeded
 from skep.core.plan.plan import CONTENT, Ids, Plan
+from skep.core.policy import restarts_of
 from skep.core.state import ClusterState
 from skep.model.ids import Instant, NodeId, ServiceId
 from skep.model.states import Availability, TaskState

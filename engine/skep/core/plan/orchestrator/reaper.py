@@ -1,6 +1,6 @@
 """Reaping: what no one needs any more is forgotten.
 
-A slot keeps as many tasks as the swarm's history limit says, the current one included; a task that was to be removed
+A seat keeps as many tasks as the swarm's history limit says, the current one included; a task that was to be removed
 goes when it has stopped, or at once if it never had a node (FACTS, chapter 5).
 """
 
@@ -21,12 +21,12 @@ def plan_reaping(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
     rows: dict[TaskId, None] = dict.fromkeys(index.reapable)
     limit = state.history_limit
     given_up = state.given_up.get(ServiceId(key), {})
-    for slot in index.crowded:
-        surplus = len(index.slots[slot]) - limit
-        # the last task of a slot that gave up is its current one: it says why
-        current = given_up.get(slot)
+    for seat in index.crowded:
+        surplus = len(index.seats[seat]) - limit
+        # the last task of a seat that gave up is its current one: it says why
+        current = given_up.get(seat)
         history = (
-            i for i in index.slots[slot] if i != current and not state.tasks[i].wanted and state.tasks[i].state.terminal
+            i for i in index.seats[seat] if i != current and not state.tasks[i].wanted and state.tasks[i].state.terminal
         )
         rows.update(dict.fromkeys(islice(history, surplus)))
     if not rows:

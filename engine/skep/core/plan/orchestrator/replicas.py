@@ -4,12 +4,13 @@ from collections.abc import Container
 from heapq import heapify, heappop, heapreplace
 from itertools import count, islice
 
-from skep.core.commands import CreateTasks, DesireTasks
+from skep.core.commands import DesireTasks
 from skep.core.events import ROWS_MAX
 from skep.core.indexes import ServiceTasks
+from skep.core.plan.orchestrator.creation import create
 from skep.core.plan.plan import CONTENT, Ids, Plan
 from skep.core.state import ClusterState
-from skep.model.ids import Instant, ServiceId, TaskId
+from skep.model.ids import Instant, Seat, ServiceId, TaskId
 from skep.model.service import Service
 from skep.model.states import TaskState
 
@@ -24,7 +25,7 @@ def plan_replicas(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan
     replicas = service.spec.replicas
     if replicas is None:
         return CONTENT
-    used = index.wanted_by_slot if index else {}
+    used = index.wanted_by_seat if index else {}
     given_up = state.given_up.get(service_id, {})
     missing = replicas - len(used) - len(given_up)
     if missing > 0:
@@ -34,29 +35,21 @@ def plan_replicas(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan
     return CONTENT
 
 
-def _scale_up(service: Service, taken: Container[int], missing: int, ids: Ids) -> Plan:
+def _scale_up(service: Service, taken: Container[Seat], missing: int, ids: Ids) -> Plan:
     """Use the lowest slots that are free (FACTS, chapter 5)."""
     rows = min(missing, ROWS_MAX)
-    slots = tuple(islice((slot for slot in count(1) if slot not in taken), rows))
-    unallocated = service.endpoint is None and bool(service.spec.endpoint_spec and service.spec.endpoint_spec.ports)
-    create = CreateTasks(
-        service_id=service.id,
-        spec_version=service.spec_version,
-        task_ids=tuple(TaskId(ids.new()) for _ in slots),
-        slots=slots,
-        state=TaskState.NEW if unallocated else TaskState.PENDING,
-    )
-    return Plan((create,), cause=service.written, more=missing > rows)
+    slots = list(islice((slot for slot in count(1) if slot not in taken), rows))
+    return Plan((create(service, slots, ids),), cause=service.written, more=missing > rows)
 
 
 def _scale_down(state: ClusterState, service: Service, surplus: int) -> Plan:
     """Take slots from the nodes that have most, the highest first; those that gave up go before (FACTS, chapter 5)."""
     index = state.service_tasks[service.id]
     given_up = state.given_up.get(service.id, {})
-    victims = sorted(given_up, reverse=True)[:surplus]
+    victims = sorted(map(int, given_up), reverse=True)[:surplus]
     load: dict[str, list[int]] = {}
-    for slot in sorted(index.wanted_by_slot):
-        newest = index.wanted_by_slot[slot][-1]
+    for slot in sorted(map(int, index.wanted_by_seat)):
+        newest = index.wanted_by_seat[slot][-1]
         load.setdefault(state.tasks[newest].node_id, []).append(slot)
     # those without a node first, they cost nothing; then always the fullest node
     victims += sorted(load.pop("", []), reverse=True)[: surplus - len(victims)]
@@ -71,7 +64,7 @@ def _scale_down(state: ClusterState, service: Service, surplus: int) -> Plan:
             heappop(fullest)
     tasks: list[TaskId] = []
     for slot in victims:
-        tasks += index.wanted_by_slot.get(slot, ())
+        tasks += index.wanted_by_seat.get(slot, ())
         if slot in given_up:
             tasks.append(given_up[slot])
     remove = DesireTasks(tuple(tasks[:ROWS_MAX]), TaskState.REMOVE)

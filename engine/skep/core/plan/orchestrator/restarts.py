@@ -6,12 +6,13 @@ until the delay (from now) has passed, and the old one is wanted SHUTDOWN.
 
 from itertools import islice
 
-from skep.core.commands import Command, CreateTasks, DesireTasks
+from skep.core.commands import Command, DesireTasks
 from skep.core.events import ROWS_MAX
-from skep.core.plan.orchestrator.policy import restarts_of
+from skep.core.plan.orchestrator.creation import create
 from skep.core.plan.plan import CONTENT, Ids, Plan, earliest
+from skep.core.policy import restarts_of
 from skep.core.state import ClusterState
-from skep.model.ids import EPOCH, Instant, ServiceId, TaskId
+from skep.model.ids import EPOCH, Instant, ServiceId
 from skep.model.service import Service
 from skep.model.states import TaskState
 from skep.model.task import Task
@@ -47,7 +48,7 @@ def _is_early(task: Task, now: Instant) -> bool:
 
 def succeeded(state: ClusterState, service: Service, task: Task) -> bool:
     """Whether an update already gave the slot another task. One of the present template is followed by its like."""
-    in_slot = state.service_tasks[service.id].wanted_by_slot.get(task.slot, ())
+    in_slot = state.service_tasks[service.id].wanted_by_seat.get(task.seat, ())
     present = task.origin.spec_version == service.spec_version
     return any(
         i != task.id and (not present or state.tasks[i].origin.spec_version == service.spec_version) for i in in_slot
@@ -69,17 +70,15 @@ def replacements(
 
     With `wait_for_old` the new one starts when the old one has stopped; else after `delay` nanoseconds.
     """
-    start_at = EPOCH if wait_for_old or not delay else Instant(now + delay)
     current = service.spec_version
     return [
-        CreateTasks(
-            service_id=service.id,
-            spec_version=current,
-            task_ids=tuple(TaskId(ids.new()) for _ in tasks),
-            slots=tuple(t.slot for t in tasks),
+        create(
+            service,
+            [task.seat for task in tasks],
+            ids,
             desired=TaskState.READY if delay or wait_for_old else TaskState.RUNNING,
-            replaces=tuple(t.id for t in tasks),
-            start_at=(start_at,) * len(tasks) if start_at else (),
-            attempts=tuple(t.origin.attempt + 1 if t.origin.spec_version == current else 0 for t in tasks),
+            replaces=tasks,
+            start_at=EPOCH if wait_for_old or not delay else Instant(now + delay),
+            attempts=[t.origin.attempt + 1 if t.origin.spec_version == current else 0 for t in tasks],
         )
     ]

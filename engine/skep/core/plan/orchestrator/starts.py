@@ -23,8 +23,10 @@ def plan_starts(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan: 
         return Plan(wake_at=wake_at)
     # what they waited for: the end of their predecessors, or their own creation
     cause = max(_released_by(state, i) for i in ready)
+    service = state.services.get(ServiceId(key))
+    wanted = TaskState.COMPLETE if service is not None and service.spec.kind.is_job else TaskState.RUNNING
     return Plan(
-        (DesireTasks(ready, TaskState.RUNNING),),
+        (DesireTasks(ready, wanted),),
         cause=cause,
         wake_at=wake_at,
         more=len(index.startable) + len(due) > len(ready),

@@ -1,0 +1,62 @@
+"""Networks: what a person asks for, and what the allocator gives. Names are the Engine API's."""
+
+from msgspec import Struct, field
+
+from skep.model.container import Driver, Part
+from skep.model.ids import Instant, NetworkId, Position
+
+
+class IpamConfig(Part, frozen=True):
+    """A range of addresses: `subnet` and `ip_range` in CIDR, `gateway` an address."""
+
+    subnet: str = ""
+    ip_range: str = field(default="", name="IPRange")
+    gateway: str = ""
+
+
+class Ipam(Part, frozen=True):
+    """How a network gets its addresses."""
+
+    driver: Driver | None = None
+    configs: tuple[IpamConfig, ...] = ()
+
+
+class NetworkSpec(Part, frozen=True):
+    """What a person wants of a network of the swarm's scope."""
+
+    name: str = ""
+    labels: dict[str, str] | None = None
+    driver: Driver | None = None
+    ipv6: bool = field(default=False, name="IPv6Enabled")
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    ipam: Ipam | None = field(default=None, name="IPAMOptions")
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether traffic between nodes is encrypted: said by an option's presence."""
+        return self.driver is not None and "encrypted" in self.driver.options
+
+
+class NetworkAddress(Struct, frozen=True, gc=False):
+    """An address on a network, with its prefix length: `10.0.1.3/24`."""
+
+    network_id: NetworkId
+    addr: str
+
+
+class Network(Struct, frozen=True, kw_only=True):
+    """A network as the swarm keeps it; `version` and `written` as of a service.
+
+    `vni` is its VXLAN id, and `ranges` its addresses: none until the allocator gave them.
+    """
+
+    id: NetworkId
+    spec: NetworkSpec
+    version: Position
+    written: Position
+    created_at: Instant
+    updated_at: Instant
+    vni: int = 0
+    ranges: tuple[IpamConfig, ...] = ()
