@@ -210,7 +210,7 @@ def test_an_update_that_turns_back_during_start_first_leaves_one_task_in_each_sl
     tell_that_all_run()
     swarm.now += 60 * NANOSECONDS
     swarm.pass_time()
-    assert len(swarm.state.service_tasks[WEB].wanted) == 1
+    assert swarm.state.service_tasks[WEB].wanted == 1
 
 
 def a_running_swarm() -> ClusterState:

@@ -226,13 +226,13 @@ def _check_slots(state: ClusterState, service_id: ServiceId) -> None:
             if task.desired is TaskState.RUNNING and not task.state.terminal
         ]
         for other, task in itertools.pairwise(running):
-            if status is not None or not _replaces(other, task):
+            if not _replaces(other, task):
                 what = f"slot {slot} of service {service_id} has two tasks, {other.id} and {task.id}"
                 raise _broken(state, what, service_id)
 
 
 def _replaces(one: Task, other: Task) -> bool:
-    """Whether an update that has not begun yet explains that there are two."""
+    """Whether an update that has not begun yet, or a handover that is not done, explains that there are two."""
     return (
         one.origin.spec_version != other.origin.spec_version
         or other.origin.replaces == one.id

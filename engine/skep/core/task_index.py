@@ -141,6 +141,9 @@ def reindex(state: ClusterState) -> None:
     service_index.reindex(state)
     for task in state.tasks.values():
         add(state, task)
+    for service_id, seats in state.given_up.items():
+        for seat in seats:
+            judge_seat(state, service_id, seat)
 
 
 def judge_given_up(state: ClusterState, old: Task, new: Task) -> None:

@@ -150,6 +150,6 @@ def _replace(state: ClusterState, service: Service, batch: list[Task], rollout: 
     desired = TaskState.READY if waits else TaskState.RUNNING
     commands: list[Command] = [create(service, seats, ids, desired=desired, replaces=batch)]
     if waits:
-        for first in range(0, len(old), ROWS_MAX):
-            commands.append(DesireTasks(tuple(old[first : first + ROWS_MAX]), TaskState.SHUTDOWN))
+        parts = (old[first : first + ROWS_MAX] for first in range(0, len(old), ROWS_MAX))
+        commands += [DesireTasks(tuple(part), TaskState.SHUTDOWN) for part in parts]
     return commands
