@@ -20,7 +20,7 @@ from skep.core.commands import (
     UpdateSecret,
     UpdateService,
 )
-from skep.core.events import ServiceCreated
+from skep.core.events import ServiceCreated, ServiceRolledBack, ServiceUpdated
 from skep.core.lookup import find_config, find_node, find_secret, find_service, find_task
 from skep.core.record import Actor
 from skep.core.rejected import Rejected
@@ -29,7 +29,7 @@ from skep.core.state import ClusterState
 from skep.model.ids import ConfigId, NodeId, Position, SecretId, ServiceId
 from skep.model.node import Node, NodeSpec
 from skep.model.secret import Config, ConfigSpec, Secret, SecretSpec
-from skep.model.service import ReplicatedMode, Service, ServiceMode, ServiceSpec
+from skep.model.service import Outcome, ReplicatedMode, Service, ServiceMode, ServiceSpec
 from skep.model.task import Task
 from skep.ports.clock import Ids
 from skep.runtime.engine import Engine
@@ -107,9 +107,37 @@ class Services(_Part):
         spec = replace(service.spec, mode=ServiceMode(replicated=ReplicatedMode(replicas)))
         await self.update(service.id, service.version, spec, actor=actor)
 
-    async def rollback(self, service_id: ServiceId, version: int, *, actor: Actor = EMBEDDED) -> None:
-        """Give a service its previous spec again."""
-        await self._submit(RollbackService(service_id, Position(version)), actor)
+    async def rollback(
+        self, service_id: ServiceId, version: int, *, to: int | None = None, actor: Actor = EMBEDDED
+    ) -> None:
+        """Give a service its previous spec again, or the one that was set at the position `to` (see `specs`)."""
+        if to is None:
+            await self._submit(RollbackService(service_id, Position(version)), actor)
+            return
+        spec = await self.spec_at(service_id, to)
+        message = f"manually requested rollback to {to}"
+        command = RollbackService(service_id, Position(version), message=message, to=Position(to), spec=spec)
+        await self._submit(command, actor)
+
+    async def specs(self, ref: str) -> tuple[Position, ...]:
+        """Return the positions at which a service's specs were set, oldest first; the last is the present one."""
+        return await self._home.engine.writer.read(lambda s: tuple(s.spec_positions[find_service(s, ref).id]))
+
+    async def spec_at(self, ref: str, position: int) -> ServiceSpec:
+        """Return the spec that a service was given at `position`, read from the log; `Rejected` if it was given none."""
+        service = await self.get(ref)
+        if position in await self.specs(service.id):
+            recorded = await self._home.engine.store.log.read(Position(position - 1), limit=1)
+            for event in decode_record(recorded[0].body).events if recorded else ():
+                if not isinstance(event, ServiceCreated | ServiceUpdated | ServiceRolledBack):
+                    continue
+                if event.service_id == service.id:
+                    return event.spec
+        raise Rejected.invalid(f"service {service.spec.name} was not specified at position {position}")
+
+    async def outcomes(self, ref: str) -> tuple[Outcome, ...]:
+        """Return how the last updates and rollbacks of a service ended, oldest first."""
+        return await self._home.engine.writer.read(lambda s: s.outcomes.get(find_service(s, ref).id, ()))
 
     async def remove(self, service_id: ServiceId, *, actor: Actor = EMBEDDED) -> None:
         """End a service; its tasks stop afterwards."""
