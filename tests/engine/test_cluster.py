@@ -137,3 +137,25 @@ async def test_a_secret_reaches_its_task_and_its_key_goes_with_it() -> None:
         keys = await cluster.engine.store.keyring.key_ids()
         assert not [key for key in keys if key.startswith("secret-")]
         await cluster.gone(web)
+
+
+async def test_a_service_goes_back_to_any_earlier_spec() -> None:
+    async with engine_test(nodes=2) as cluster:
+        web = await cluster.services.create(skep.service_spec("web", "v1", replicas=2))
+        await cluster.converged("web")
+        for image in ("v2", "v3"):
+            service = await cluster.services.get("web")
+            await cluster.services.update(web, service.version, skep.service_spec("web", image, replicas=2))
+            await cluster.converged("web")
+        first, second, third = await cluster.services.specs("web")
+        assert first < second < third
+        assert (await cluster.services.spec_at("web", first)).container.image == "v1"
+        service = await cluster.services.get("web")
+        await cluster.services.rollback(web, service.version, to=first)
+        await cluster.converged("web")
+        service = await cluster.services.get("web")
+        assert service.spec.container.image == "v1"
+        *_, last = await cluster.services.outcomes("web")
+        assert (last.state, last.rollback, last.changed) == ("completed", True, ("TaskTemplate.ContainerSpec.Image",))
+        with pytest.raises(skep.Rejected, match="service web was not specified at position 1"):
+            await cluster.services.rollback(web, service.version, to=1)

@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 from skep.core.lookup import find_service
 from skep.core.state import ClusterState
+from skep.core.tally import Tally, tally
 from skep.model.service import Service, ServiceSpec
 
 from skep_adapters.docker_api import filters as known
@@ -13,9 +14,9 @@ from skep_adapters.docker_api.answers import chosen, empty_answer, json_answer, 
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.filters import Filters
-from skep_adapters.docker_api.render_service import ServiceTally, render_service, tally
+from skep_adapters.docker_api.render_service import render_service
 
-_Row = tuple[Service, ServiceTally | None]
+_Row = tuple[Service, Tally | None]
 
 
 async def list_services(call: Call) -> web.StreamResponse:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from msgspec import Struct, structs
-from skep.core.state import ClusterState
+from msgspec import structs
+from skep.core.tally import Tally
 from skep.model.container import DnsConfig
 from skep.model.service import (
     Placement,
@@ -15,7 +15,6 @@ from skep.model.service import (
     UpdateConfig,
     UpdateStatus,
 )
-from skep.model.states import TaskState
 
 from skep_adapters.docker_api.render import render
 from skep_adapters.docker_api.times import rfc3339
@@ -30,33 +29,7 @@ _UPDATE = UpdateConfig(
 )
 
 
-class ServiceTally(Struct, frozen=True):
-    """How many tasks of a service run, should run, and completed in this iteration of a job."""
-
-    running: int
-    desired: int
-    completed: int = 0
-
-
-def tally(state: ClusterState, service: Service) -> ServiceTally:
-    """Count the tasks of a service (FACTS, chapters 6 and 7); without walking through them, unless it is a job."""
-    of = state.service_tasks.get(service.id)
-    running = of.running if of else 0
-    replicas = service.spec.replicas
-    mode = service.spec.mode
-    if replicas is not None or mode is None:
-        return ServiceTally(running, 1 if replicas is None else replicas)
-    if mode.global_ is not None:
-        return ServiceTally(running, of.wanted if of else 0)
-    of_this_run = [t for t in state.tasks_of(service.id) if t.origin.spec_version == service.spec_version]
-    completed = sum(t.state is TaskState.COMPLETE for t in of_this_run)
-    if mode.replicated_job is not None:
-        concurrent = mode.replicated_job.max_concurrent
-        return ServiceTally(running, 1 if concurrent is None else concurrent, completed)
-    return ServiceTally(running, len(of_this_run) - completed, completed)
-
-
-def render_service(service: Service, *, counted: ServiceTally | None = None, defaults: bool = False) -> dict[str, Any]:
+def render_service(service: Service, *, counted: Tally | None = None, defaults: bool = False) -> dict[str, Any]:
     """Return a service; with its tally where the request asks for it."""
     document: dict[str, Any] = {
         "ID": service.id,

@@ -124,7 +124,7 @@ class Services(_Part):
         return await self._home.engine.writer.read(lambda s: tuple(s.spec_positions[find_service(s, ref).id]))
 
     async def spec_at(self, ref: str, position: int) -> ServiceSpec:
-        """Return the spec that a service was given at `position`, read from the log; `Rejected` if it was given none."""
+        """Return the spec that a service was given at `position`, from the log; `Rejected` if it was given none."""
         service = await self.get(ref)
         if position in await self.specs(service.id):
             recorded = await self._home.engine.store.log.read(Position(position - 1), limit=1)

@@ -11,9 +11,8 @@ from skep.core.fold import begin, evolve
 from skep.core.lookup import find_service
 from skep.core.record import Record
 from skep.core.state import ClusterState
+from skep.core.tally import lack
 from skep.model.ids import NANOSECONDS, START, Instant, Position, ServiceId
-from skep.model.service import Service
-from skep.model.states import UpdateState
 from skep.ports.event_log import LogError, Recorded
 from skep.runtime.engine import Engine
 from skep.runtime.turn import Durable
@@ -23,8 +22,6 @@ LAG_MAX = 10_000
 
 #: Records read at once.
 BATCH = 128
-
-GOING = frozenset({UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED})
 
 
 class Lagging(Exception):
@@ -165,20 +162,4 @@ def remains(state: ClusterState, service_id: ServiceId) -> bool:
 def missing(state: ClusterState, ref: str | None) -> str:
     """Return in words what a service, or any, still lacks; empty if nothing."""
     services = list(state.services.values()) if ref is None else [find_service(state, ref)]
-    return "; ".join(lack for service in services if (lack := _lack(state, service)))
-
-
-def _lack(state: ClusterState, service: Service) -> str:
-    index = state.service_tasks.get(service.id)
-    given_up = len(state.given_up.get(service.id, {}))
-    wanted = max(0, (service.spec.replicas or 0) - given_up)
-    current = index.wanted_by_spec.get(service.spec_version, {}) if index else {}
-    running = sum(state.tasks[i].state.word == "running" for i in current)
-    name = service.spec.name
-    if service.update_status is not None and service.update_status.state in GOING:
-        return f"{name} is {service.update_status.state}"
-    if running == wanted and (index is None or index.running == wanted):
-        return ""
-    reasons = {state.tasks[i].status.err: None for i in current if state.tasks[i].status.err}
-    because = f" ({'; '.join(reasons)})" if reasons else ""
-    return f"{name} runs {running} of {wanted} tasks{because}"
+    return "; ".join(what for service in services if (what := lack(state, service)))
