@@ -49,22 +49,30 @@ class EngineClock:
 
 
 class RandomIds:
-    """Ids as SwarmKit makes them: base36 of 17 random bytes whose first bit is set, digits 2 to 26."""
+    """Ids of SwarmKit's form: 25 random digits and lower-case letters. They are made by the thousand, so in batches."""
+
+    def __init__(self) -> None:
+        self._ready: list[str] = []
 
     def new(self) -> str:
         """Return a new id."""
-        number = secrets.randbits(136) | 1 << 135
-        return base36(number)[1:26]
+        if not self._ready:
+            text = secrets.token_bytes(_BATCH_BYTES).translate(_DIGIT_OF, _UNEVEN).decode()
+            self._ready = [text[i : i + _ID_LENGTH] for i in range(0, len(text) - _ID_LENGTH + 1, _ID_LENGTH)]
+        return self._ready.pop()
+
+
+_ID_LENGTH = 25
+_BATCH_BYTES = 4096
+#: A byte gives a digit; the few bytes that would make some digits likelier than others give none.
+_DIGIT_OF = bytes(ord(_DIGITS[byte % len(_DIGITS)]) for byte in range(256))
+_UNEVEN = bytes(range(256 - 256 % len(_DIGITS), 256))
 
 
 def base36(number: int) -> str:
     """Return `number` in digits and lower-case letters."""
-    pairs = []
+    digits = []
     while number:
-        number, pair = divmod(number, len(_PAIRS))
-        pairs.append(_PAIRS[pair])
-    return "".join(reversed(pairs)).lstrip("0") or "0"
-
-
-#: Two digits at a time: ids are made by the thousand.
-_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
+        number, digit = divmod(number, len(_DIGITS))
+        digits.append(_DIGITS[digit])
+    return "".join(reversed(digits)) or "0"
