@@ -224,10 +224,14 @@ class ReportTasks(Command, frozen=True, tag="report-tasks/1"):
 
 
 class EvictTasks(Command, frozen=True, tag="evict-tasks/1"):
-    """Reject tasks whose node is not fit for them any more. A row that has ended is dropped."""
+    """Reject tasks whose node is not fit for them any more. A row that has ended is dropped.
+
+    They are `orphaned` instead where the node is not heard any more, and may never be again.
+    """
 
     task_ids: tuple[TaskId, ...]
     err: str
+    orphaned: bool = False
 
 
 class AdoptTasks(Command, frozen=True, tag="adopt-tasks/1"):

@@ -252,10 +252,14 @@ class TasksReported(Event, frozen=True, tag="tasks.reported/1"):
 
 
 class TasksEvicted(Event, frozen=True, tag="tasks.evicted/1"):
-    """Nodes are not fit for these tasks any more, for the reason `err`: they are rejected, whatever agents say."""
+    """Nodes are not fit for these tasks any more, for the reason `err`: they are rejected, whatever agents say.
+
+    They are `orphaned` instead where the node was not heard for long.
+    """
 
     task_ids: tuple[TaskId, ...]
     err: str
+    orphaned: bool = False
 
 
 class TasksAdopted(Event, frozen=True, tag="tasks.adopted/1"):

@@ -72,7 +72,7 @@ from skep.core.fold_task import (
 )
 from skep.core.indexes import Topic
 from skep.core.state import RECENT_MAX, ClusterState
-from skep.model.ids import Instant, Position
+from skep.model.ids import EPOCH, Instant, Position
 from skep.model.node import Node, NodeStatus
 from skep.model.secret import Config, Secret
 from skep.model.states import MESSAGES, NodeState, TaskState
@@ -110,7 +110,9 @@ def _engine_started(state: ClusterState, event: EngineStarted) -> None:  # noqa:
     task_index.reindex(state)
     for progress in state.updates.values():
         progress.begin_again(state.time)
-    for node_id in state.nodes:
+    for node_id, node in state.nodes.items():
+        if node.down_since:
+            state.nodes[node_id] = replace(node, down_since=state.time)
         state.touched.keys[Topic.NODE, node_id] = None
 
 
@@ -183,8 +185,16 @@ def _nodes_observed(state: ClusterState, event: NodesObserved) -> None:
     for node_id in event.node_ids:
         node = state.nodes[node_id]
         status = NodeStatus(state=event.state, message=event.message, addr=node.status.addr)
-        state.nodes[node_id] = replace(node, status=status, version=state.position, updated_at=state.time)
-        task_index.rejudge_node(state, node_id)
+        down = event.state is NodeState.DOWN
+        state.nodes[node_id] = replace(
+            node,
+            status=status,
+            version=state.position,
+            updated_at=state.time,
+            down_since=(node.down_since or state.time) if down else EPOCH,
+        )
+        if down or node.down_since:
+            task_index.rejudge_node(state, node_id)
         _node_touched(state, node_id)
 
 

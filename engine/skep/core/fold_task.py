@@ -31,6 +31,9 @@ FAILURES = frozenset({TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED})
 CONFIRMED = "scheduler confirmed task can run on preassigned node"
 EVICTED = "task rejected by constraint enforcer"
 
+#: What one says whose node was down for too long; skep's own.
+ABANDONED = "Task belonged to a node that was down for a day"
+
 
 def tasks_created(state: ClusterState, event: TasksCreated) -> None:
     """Begin tasks."""
@@ -201,8 +204,12 @@ def _note_end(state: ClusterState, progress: UpdateProgress, task: Task) -> None
 def tasks_evicted(state: ClusterState, event: TasksEvicted) -> None:
     """Reject tasks where they are; their agents are told to stop them when they are wanted no more."""
     status = TaskStatus(TaskState.REJECTED, state.time, EVICTED, event.err)
+    if event.orphaned:
+        status = TaskStatus(TaskState.ORPHANED, state.time, ABANDONED, event.err)
     for task_id in event.task_ids:
         task = state.tasks[task_id]
+        if event.orphaned and task_id in state.given:
+            give(state, task_id, Given())
         task_index.swap(state, task, Task(task.origin, task.node_id, task.desired, status, state.position, state.time))
         if (progress := _progress(state, task.service_id)) is not None:
             progress.note_ended(task, failed=False)

@@ -43,6 +43,10 @@ class Topic(enum.IntEnum):
     """A seat has several wanted tasks, of which all but one may stop (key: service)."""
     NETWORK = 12
     """A network began or was given its addresses (key: network)."""
+    STRANDED = 13
+    """A task on a node that keeps none has one companion less in its seat (key: node)."""
+    DEMANDS = 14
+    """A service demands something else of the node of its tasks (key: node)."""
 
 
 class Touched:

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from skep.core import service_index
 from skep.core.indexes import NodeTasks, ServiceTasks, Topic
+from skep.core.seats import may_stay, successor
 from skep.core.state import ClusterState
 from skep.model.ids import NO_NODE, NO_TASK, NodeId, Position, Seat, ServiceId, TaskId
 from skep.model.states import NodeState, TaskState
@@ -182,6 +183,13 @@ def judge_seats(state: ClusterState, service_id: ServiceId) -> None:
     if of is None:
         return
     of.stale, of.overlapping = {}, {}
+    service = state.services.get(service_id)
+    placement = service.spec.template.placement if service is not None else None
+    if placement is not None and placement.constraints:
+        # a node that changed since a task of that template came to it may not be fit for it
+        for task_id in (i for ids in of.wanted_by_seat.values() for i in ids):
+            if node_id := state.tasks[task_id].node_id:
+                state.touched.keys[Topic.DEMANDS, node_id] = None
     for seat in {**of.wanted_by_seat, **state.given_up.get(service_id, {})}:
         judge_seat(state, service_id, seat)
 
@@ -189,7 +197,7 @@ def judge_seats(state: ClusterState, service_id: ServiceId) -> None:
 def judge_seat(state: ClusterState, service_id: ServiceId, seat: Seat) -> None:
     """Note whether a seat's tasks bear an old template, or all but one of them may stop.
 
-    The one that stays is the newest of the present template. The others stop when it runs, or at once if none runs.
+    The others stop when that one runs, or at once if none runs.
     """
     of = state.service_tasks.get(service_id)
     service = state.services.get(service_id)
@@ -203,18 +211,12 @@ def judge_seat(state: ClusterState, service_id: ServiceId, seat: Seat) -> None:
         if last is not None and last.origin.spec_version != service.spec_version:
             of.stale[seat] = last.origin.id
         return
-    present = [task for task in wanted if task.origin.spec_version == service.spec_version]
-    if not present:
-        of.stale[seat] = max(wanted, key=_created).origin.id
-    elif len(wanted) > 1:
-        stays = max(present, key=_created)
-        if stays.state is RUNNING or all(task.state is not RUNNING for task in wanted):
-            of.overlapping[seat] = None
-            state.touched.keys[Topic.OVERLAP, service_id] = None
-
-
-def _created(task: Task) -> Position:
-    return task.origin.created
+    stays = successor(wanted, service.spec_version) if len(wanted) > 1 else wanted[0]
+    if stays.origin.spec_version != service.spec_version:
+        of.stale[seat] = stays.origin.id
+    if len(wanted) > 1 and (stays.state is RUNNING or all(task.state is not RUNNING for task in wanted)):
+        of.overlapping[seat] = None
+        state.touched.keys[Topic.OVERLAP, service_id] = None
 
 
 def _enter(state: ClusterState, of: ServiceTasks, task: Task) -> None:
@@ -300,8 +302,12 @@ def _want(state: ClusterState, of: ServiceTasks, task: Task) -> None:
 def _unwant(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     """Take a task out of those wanted in its seat."""
     seat = task.seat
-    if _unseat(of.wanted_by_seat, seat, task.origin.id) == 1:
-        of.doubled -= 1
+    left = _unseat(of.wanted_by_seat, seat, task.origin.id)
+    if left:
+        of.doubled -= left == 1
+        for other in (state.tasks[i] for i in of.wanted_by_seat[seat]):
+            if not may_stay(state, other):
+                state.touched.keys[Topic.STRANDED, other.node_id] = None
     judge_seat(state, task.origin.service_id, seat)
 
 
@@ -341,7 +347,7 @@ def _may_confirm(state: ClusterState, task_id: TaskId) -> bool:
     if task is None or task.status.state > RUNNING or task.node_id == NO_NODE:
         return False
     node = state.nodes.get(task.node_id)
-    return node is not None and node.status.state not in (NodeState.DOWN, NodeState.DISCONNECTED)
+    return node is not None and node.status.state is not NodeState.DOWN
 
 
 def _unblock(state: ClusterState, of: ServiceTasks, task_id: TaskId) -> None:

@@ -3,7 +3,7 @@
 from msgspec import Struct, field
 
 from skep.model.container import Part
-from skep.model.ids import Instant, NodeId, Position
+from skep.model.ids import EPOCH, Instant, NodeId, Position
 from skep.model.network import NetworkAddress
 from skep.model.service import Platform, Reservations
 from skep.model.states import Availability, NodeState, Role
@@ -70,6 +70,7 @@ class ManagerStatus(Struct, frozen=True, omit_defaults=True):
 class Node(Struct, frozen=True, kw_only=True):
     """A node as the swarm keeps it; `version` and `written` as of a service.
 
+    `down_since` is when it was first not heard, or an engine started since; 0 where it is not down.
     `attachments` are its own addresses, one for each network that tasks on it are on.
     """
 
@@ -83,6 +84,7 @@ class Node(Struct, frozen=True, kw_only=True):
     updated_at: Instant
     manager: ManagerStatus | None = None
     attachments: tuple[NetworkAddress, ...] = ()
+    down_since: Instant = EPOCH
 
     @property
     def schedulable(self) -> bool:
@@ -92,7 +94,4 @@ class Node(Struct, frozen=True, kw_only=True):
     @property
     def fit(self) -> bool:
         """Whether tasks that are on it may stay."""
-        return (
-            self.status.state not in (NodeState.DOWN, NodeState.DISCONNECTED)
-            and self.spec.availability is not Availability.DRAIN
-        )
+        return self.status.state is not NodeState.DOWN and self.spec.availability is not Availability.DRAIN

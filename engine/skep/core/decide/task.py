@@ -134,7 +134,7 @@ def evict_tasks(state: ClusterState, command: EvictTasks) -> tuple[Event, ...]:
     rows = tuple(
         i for i in command.task_ids if i in state.tasks and state.tasks[i].node_id and state.tasks[i].state <= RUNNING
     )
-    return (TasksEvicted(rows, command.err),) if rows else ()
+    return (TasksEvicted(rows, command.err, command.orphaned),) if rows else ()
 
 
 def adopt_tasks(state: ClusterState, command: AdoptTasks) -> tuple[Event, ...]:

@@ -6,6 +6,7 @@ allocator gives ports and addresses, the scheduler gives tasks to nodes. The dis
 
 from skep.core.indexes import Topic
 from skep.core.plan.allocator import plan_allocation
+from skep.core.plan.orchestrator.enforcer import plan_enforcement
 from skep.core.plan.orchestrator.handovers import plan_handovers
 from skep.core.plan.orchestrator.nodes import plan_nodes
 from skep.core.plan.orchestrator.reaper import plan_reaping
@@ -21,6 +22,7 @@ from skep.core.state import ClusterState
 PLANS: dict[str, Planner] = {
     "allocation": plan_allocation,
     "nodes": plan_nodes,
+    "enforcement": plan_enforcement,
     "handovers": plan_handovers,
     "updates": plan_updates,
     "replicas": plan_replicas,
@@ -43,7 +45,9 @@ WAKES: dict[Topic, tuple[str, ...]] = {
     Topic.WAITING: ("starts",),
     Topic.NEW: ("allocation",),
     Topic.PENDING: ("placement",),
-    Topic.NODE: ("nodes", "placement"),
+    Topic.NODE: ("nodes", "enforcement", "placement"),
+    Topic.STRANDED: ("nodes",),
+    Topic.DEMANDS: ("enforcement",),
     Topic.REAPABLE: ("reaping",),
     Topic.WANTED: ("updates",),
     Topic.OVERLAP: ("handovers",),
@@ -52,6 +56,9 @@ WAKES: dict[Topic, tuple[str, ...]] = {
 
 #: Plans whose key is always this one.
 SINGLE_KEY = {"placement": ""}
+
+#: Plans whose keys are nodes.
+BY_NODE = ("nodes", "enforcement")
 
 
 def keys_of(topic: Topic, key: str) -> tuple[tuple[str, str], ...]:
@@ -63,9 +70,9 @@ def every_key(state: ClusterState) -> list[tuple[str, str]]:
     """Return every (plan, key) that recovery must plan once."""
     services = [*state.services, *(i for i in state.service_tasks if i not in state.services)]
     keys = [("placement", "")]
-    keys += [("nodes", node_id) for node_id in state.nodes]
+    keys += [(plan, node_id) for plan in BY_NODE for node_id in state.nodes]
     for plan in PLANS:
-        if plan not in ("placement", "nodes"):
+        if plan != "placement" and plan not in BY_NODE:
             keys += [(plan, service_id) for service_id in services]
     return keys
 

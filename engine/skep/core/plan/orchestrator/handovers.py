@@ -1,5 +1,7 @@
 """Handovers: where a seat has several wanted tasks, all but the newest of the present template stop when that one runs.
 
+Where none bears that template, an update comes to the seat later; until then it is the newest that stays.
+
 There are several where an update or a drained node starts first, where a rebalancing moves a task, or where an update
 turned back on one. If none of them runs, the others need not be waited for.
 """
@@ -7,6 +9,7 @@ turned back on one. If none of them runs, the others need not be waited for.
 from skep.core.commands import DesireTasks
 from skep.core.events import ROWS_MAX
 from skep.core.plan.plan import CONTENT, Ids, Plan
+from skep.core.seats import successor
 from skep.core.state import ClusterState
 from skep.model.ids import Instant, ServiceId, TaskId
 from skep.model.states import TaskState
@@ -24,8 +27,7 @@ def plan_handovers(state: ClusterState, key: str, now: Instant, ids: Ids) -> Pla
         if len(stopping) >= ROWS_MAX:
             break
         tasks = [state.tasks[i] for i in index.wanted_by_seat[seat]]
-        present = [task for task in tasks if task.origin.spec_version == service.spec_version]
-        stays = max(present, key=lambda task: task.origin.created)
+        stays = successor(tasks, service.spec_version)
         cause = max(cause, stays.version)
         stopping += [task.id for task in tasks if task is not stays]
     return Plan(

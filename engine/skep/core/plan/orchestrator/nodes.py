@@ -1,47 +1,107 @@
-"""Nodes that may keep no task: down, drained, or gone. Their tasks are wanted elsewhere.
+"""Nodes that may keep no task: down, or drained. Their tasks are wanted elsewhere.
 
 FACTS, chapter 8: drained, the new one starts when the old one has stopped; down, after the restart delay, since the old
-one cannot tell.
+one cannot tell. Skep's own: where the service is updated start-first, a task that runs on a drained node goes on until
+its replacement runs (plan "handovers" stops it then), unless the node goes down meanwhile. A node that becomes active
+again before that gives its task up all the same: its replacement is on its way.
+
+A global service's task ends with its node. Of a node that is down for long, tasks are given up for good, as SwarmKit
+does: so networks and services that they hold can be freed.
 """
 
-from skep.core.commands import Command, DesireTasks
+from skep.core.commands import Command, DesireTasks, EvictTasks
 from skep.core.events import ROWS_MAX
-from skep.core.plan.orchestrator.restarts import replacements, succeeded
+from skep.core.plan.orchestrator.creation import create
+from skep.core.plan.orchestrator.restarts import attempt_of, replacements, succeeded
 from skep.core.plan.plan import CONTENT, Ids, Plan
-from skep.core.policy import restarts_of
+from skep.core.policy import restarts_of, rollout_of
+from skep.core.seats import successor
 from skep.core.state import ClusterState
-from skep.model.ids import Instant, NodeId, ServiceId
-from skep.model.states import Availability, TaskState
+from skep.model.ids import NANOSECONDS, Instant, NodeId, ServiceId, TaskId
+from skep.model.node import Node
+from skep.model.service import Service
+from skep.model.states import NodeState, TaskState
 from skep.model.task import Task
 
-#: Services in one plan: each costs two events, and all of them must fit in one record.
+#: Services in one plan: each costs three events, and all of them must fit in one record.
 SERVICES_MAX = 1000
+
+#: How long a node may be down until its tasks are orphaned: SwarmKit's `defaultNodeDownPeriod`.
+DOWN_MAX = 24 * 3600 * NANOSECONDS
 
 
 def plan_nodes(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
-    """Return what moves the tasks of a node that may keep none."""
+    """Return what moves the tasks of a node that may keep none, and orphans them after a day."""
     node = state.nodes.get(NodeId(key))
     index = state.node_tasks.get(NodeId(key))
-    if node is None or node.fit or index is None or not index.active:
+    if node is None or index is None or node.fit:
         return CONTENT
     by_service: dict[ServiceId, list[Task]] = {}
-    moved = 0
+    lost: list[TaskId] = []
+    moved, cut = 0, False
+    down = node.status.state is NodeState.DOWN
     for task in state.tasks_on(node.id):
-        if task.wanted and not task.state.terminal:
-            if task.service_id not in by_service and len(by_service) == SERVICES_MAX:
-                continue
-            by_service.setdefault(task.service_id, []).append(task)
-            moved += 1
-            if moved == ROWS_MAX:
-                break
+        if task.state.terminal:
+            continue
+        if down:
+            lost.append(task.id)
+        if not task.wanted or (not down and _is_awaited(state, task)):
+            continue
+        if moved == ROWS_MAX or (task.service_id not in by_service and len(by_service) == SERVICES_MAX):
+            cut = True
+            break
+        by_service.setdefault(task.service_id, []).append(task)
+        moved += 1
     commands: list[Command] = []
-    drained = node.spec.availability is Availability.DRAIN
     for service_id, tasks in by_service.items():
-        service = state.services.get(service_id)
-        if service is not None:
+        commands += _move(state, node, state.services.get(service_id), tasks, now, ids)
+    if commands or not lost:
+        return Plan(tuple(commands), cause=node.version, wake_at=_due(node, lost), more=cut)
+    due = _due(node, lost)
+    if now < due:
+        return Plan(wake_at=due)
+    orphaned = EvictTasks(tuple(lost[:ROWS_MAX]), "", orphaned=True)
+    return Plan((orphaned,), cause=node.version, more=len(lost) > ROWS_MAX)
+
+
+def _due(node: Node, lost: list[TaskId]) -> Instant:
+    return Instant(node.down_since + DOWN_MAX) if lost else Instant(0)
+
+
+def _is_awaited(state: ClusterState, task: Task) -> bool:
+    """Whether a task on a drained node runs until a successor in its seat does."""
+    service = state.services.get(task.service_id)
+    return service is not None and task.state is TaskState.RUNNING and not _is_last(state, service, task)
+
+
+def _is_last(state: ClusterState, service: Service, task: Task) -> bool:
+    """Whether a task is the one of its seat that stays, so that its loss leaves a gap."""
+    seat = state.service_tasks[service.id].wanted_by_seat[task.seat]
+    return len(seat) == 1 or successor((state.tasks[i] for i in seat), service.spec_version) is task
+
+
+def _move(
+    state: ClusterState, node: Node, service: Service | None, tasks: list[Task], now: Instant, ids: Ids
+) -> list[Command]:
+    """Return what replaces tasks of one service where that is wanted, and stops those that nobody waits for."""
+    lonely: list[Task] = []
+    if service is not None and not service.spec.kind.per_node:
+        lonely = [t for t in tasks if _is_last(state, service, t) and not succeeded(state, service, t)]
+    kept: dict[TaskId, None] = {}
+    commands: list[Command] = []
+    if service is not None and lonely:
+        down = node.status.state is NodeState.DOWN
+        if not down and not service.spec.kind.is_job and rollout_of(service.spec, rollback=False).start_first:
+            running = [task for task in lonely if task.state is TaskState.RUNNING]
+            lonely = [task for task in lonely if task.state is not TaskState.RUNNING]
+            kept = {task.id: None for task in running}
+            if running:
+                attempts = [attempt_of(service, task) for task in running]
+                commands.append(create(service, [t.seat for t in running], ids, replaces=running, attempts=attempts))
+        if lonely:
             delay = restarts_of(service.spec.template).delay
-            lonely = [task for task in tasks if not succeeded(state, service, task)]
-            if lonely:
-                commands += replacements(service, lonely, now, ids, delay=delay, wait_for_old=drained)
-        commands.append(DesireTasks(tuple(t.id for t in tasks), TaskState.SHUTDOWN))
-    return Plan(tuple(commands), cause=node.version, more=moved < index.active)
+            commands += replacements(service, lonely, now, ids, delay=delay, wait_for_old=not down)
+    stopping = tuple(task.id for task in tasks if task.id not in kept)
+    if stopping:
+        commands.append(DesireTasks(stopping, TaskState.SHUTDOWN))
+    return commands

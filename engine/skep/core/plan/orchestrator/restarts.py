@@ -11,8 +11,9 @@ from skep.core.events import ROWS_MAX
 from skep.core.plan.orchestrator.creation import create
 from skep.core.plan.plan import CONTENT, Ids, Plan, earliest
 from skep.core.policy import restarts_of
+from skep.core.seats import may_stay
 from skep.core.state import ClusterState
-from skep.model.ids import EPOCH, Instant, ServiceId
+from skep.model.ids import EPOCH, Instant, ServiceId, TaskId
 from skep.model.service import Service
 from skep.model.states import TaskState
 from skep.model.task import Task
@@ -35,6 +36,9 @@ def plan_restarts(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan
     commands: list[Command] = []
     if again:
         commands += replacements(service, again, now, ids, delay=restarts_of(service.spec.template).delay)
+    leaving = _left_behind(state, service, ended, again)
+    if leaving:
+        commands.append(DesireTasks(leaving, TaskState.SHUTDOWN))
     commands.append(DesireTasks(tuple(t.id for t in ended), TaskState.SHUTDOWN))
     cause = max(t.version for t in ended)
     more = len(tasks) > len(ended) + len(early)
@@ -47,12 +51,32 @@ def _is_early(task: Task, now: Instant) -> bool:
 
 
 def succeeded(state: ClusterState, service: Service, task: Task) -> bool:
-    """Whether an update already gave the slot another task. One of the present template is followed by its like."""
+    """Whether the slot already has another task that may stay. One of the present template is followed by its like."""
     in_slot = state.service_tasks[service.id].wanted_by_seat.get(task.seat, ())
     present = task.origin.spec_version == service.spec_version
     return any(
-        i != task.id and (not present or state.tasks[i].origin.spec_version == service.spec_version) for i in in_slot
+        i != task.id
+        and (not present or state.tasks[i].origin.spec_version == service.spec_version)
+        and may_stay(state, state.tasks[i])
+        for i in in_slot
     )
+
+
+def _left_behind(state: ClusterState, service: Service, ended: list[Task], again: list[Task]) -> tuple[TaskId, ...]:
+    """Return what runs on where no task may stay until one of `ended` would: their seats give up with all they have."""
+    index = state.service_tasks[service.id]
+    if not index.doubled:
+        return ()
+    followed = dict.fromkeys(task.seat for task in again)
+    gone = dict.fromkeys(task.id for task in ended)
+    left = {
+        i: None
+        for task in ended
+        if task.seat not in followed and not succeeded(state, service, task)
+        for i in index.wanted_by_seat.get(task.seat, ())
+        if i not in gone and not may_stay(state, state.tasks[i])
+    }
+    return tuple(islice(left, ROWS_MAX))
 
 
 def should_restart(state: ClusterState, task: Task) -> bool:
@@ -70,7 +94,6 @@ def replacements(
 
     With `wait_for_old` the new one starts when the old one has stopped; else after `delay` nanoseconds.
     """
-    current = service.spec_version
     return [
         create(
             service,
@@ -79,6 +102,11 @@ def replacements(
             desired=TaskState.READY if delay or wait_for_old else TaskState.RUNNING,
             replaces=tasks,
             start_at=EPOCH if wait_for_old or not delay else Instant(now + delay),
-            attempts=[t.origin.attempt + 1 if t.origin.spec_version == current else 0 for t in tasks],
+            attempts=[attempt_of(service, task) for task in tasks],
         )
     ]
+
+
+def attempt_of(service: Service, replaced: Task) -> int:
+    """Return which restart of the present template its replacement is."""
+    return replaced.origin.attempt + 1 if replaced.origin.spec_version == service.spec_version else 0
