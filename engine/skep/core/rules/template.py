@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from skep.core.rejected import Rejected
 from skep.core.template.context import FIELDS, LABELS, ROOT
 from skep.core.template.functions import NAMES
-from skep.core.template.mistake import TemplateError
+from skep.core.template.mistake import TemplateError, Wrong
 from skep.core.template.nodes import Action, Branch, Chain, Field, Operand, Pipe, Template
 from skep.core.template.parser import parse
 
@@ -54,6 +54,6 @@ def _check_names(text: str, field: Field) -> None:
         if kind == LABELS:
             return  # any key will do: the labels are not known here
         if name not in FIELDS[kind]:
-            message = f"can't evaluate field {name} in type {kind}"
-            raise TemplateError.evaluating(text, field.at, field.shown, message)
+            wrong = Wrong(f"can't evaluate field {name} in type {kind}")
+            raise TemplateError.evaluating(text, field.at, field.shown, wrong)
         kind = FIELDS[kind][name]

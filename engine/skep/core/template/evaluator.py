@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from skep.core.template.formatting import written
 from skep.core.template.functions import FUNCTIONS, Signature
-from skep.core.template.mistake import TemplateError, Wrong, as_bytes
+from skep.core.template.mistake import TemplateError, TooMuch, Wrong, as_bytes
 from skep.core.template.nodes import (
     Action,
     Branch,
@@ -72,19 +72,19 @@ class _Evaluation:
         try:
             self._all(nodes, self._data)
         except Wrong as wrong:
-            raise TemplateError.evaluating(self._text, self._here.at, self._here.shown, str(wrong)) from None
+            raise TemplateError.evaluating(self._text, self._here.at, self._here.shown, wrong) from None
         return "".join(self._pieces)
 
     def _spend(self, steps: int) -> None:
         self._steps += steps
         if self._steps > STEPS_MAX:
-            raise Wrong(f"a template that takes more than {STEPS_MAX} steps is not supported")
+            raise TooMuch(f"a template that takes more than {STEPS_MAX} steps is not supported")
 
     def _fits(self, piece: str, room: int) -> int:
         """Return what is left of `room` after `piece`."""
         room -= len(piece) if piece.isascii() else len(as_bytes(piece))
         if room < 0:
-            raise Wrong(f"it becomes more than {self._size_max} bytes")
+            raise TooMuch(f"it becomes more than {self._size_max} bytes")
         return room
 
     def _join(self, pieces: Iterable[str]) -> str:
@@ -260,7 +260,7 @@ class _Evaluation:
             return function.call(values, self._join)
         except Wrong as wrong:
             self._here = command
-            raise Wrong(f"error calling {name}: {wrong}") from None
+            raise type(wrong)(f"error calling {name}: {wrong}") from None
 
     def _choose(self, name: str, operands: Iterable[Operand], dot: Value, final: _Given, count: int) -> Value:
         """Return the first argument that decides, or the last; those behind it are not looked at."""

@@ -15,7 +15,7 @@ from skep.core.template.values import Record, Value, type_name
 WIDTH_MAX = 1000
 
 _DIRECTIVE = re.compile(
-    r"%(?P<flags>[-0+# ]*)(?P<width>[0-9]*|\*)(?:\.(?P<precision>[0-9]*|\*))?(?P<verb>.)?", re.DOTALL
+    r"%(?P<flags>[-0+# ]*)(?P<width>\*|[0-9]*)(?:\.(?P<precision>\*|[0-9]*))?(?P<verb>.)?", re.DOTALL
 )
 _VERBS = frozenset("sqvd")
 

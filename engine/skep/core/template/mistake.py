@@ -4,8 +4,8 @@
 class TemplateError(Exception):
     """A template cannot be read or evaluated.
 
-    The text quotes the template, and maybe what it was given. `place` (line, and column in bytes where it is known)
-    does not: it is what may be said of a template that is secret.
+    The text quotes the template, and maybe what it was given. `place` does not, and may be said of a template that is
+    secret: line, column in bytes where it is known, and the bound that was passed, if that is it.
     """
 
     def __init__(self, message: str, place: str) -> None:
@@ -19,17 +19,21 @@ class TemplateError(Exception):
         return TemplateError(f"template: expansion:{line}: {message}", f"line {line}")
 
     @staticmethod
-    def evaluating(text: str, at: int, shown: str, message: str) -> "TemplateError":
+    def evaluating(text: str, at: int, shown: str, wrong: "Wrong") -> "TemplateError":
         """Return what is wrong with the part `shown`, at offset `at` of a template that is being evaluated."""
         line, column = _line(text, at), len(as_bytes(text[text.rfind("\n", 0, at) + 1 : at]))
         return TemplateError(
-            f'template: expansion:{line}:{column}: executing "expansion" at <{shown}>: {message}',
-            f"line {line}, column {column}",
+            f'template: expansion:{line}:{column}: executing "expansion" at <{shown}>: {wrong}',
+            f"line {line}, column {column}" + (f": {wrong}" if isinstance(wrong, TooMuch) else ""),
         )
 
 
 class Wrong(Exception):
     """Something is wrong, and only who asked knows where."""
+
+
+class TooMuch(Wrong):
+    """A bound was passed; the text quotes nothing."""
 
 
 def as_bytes(text: str) -> bytes:

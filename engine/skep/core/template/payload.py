@@ -51,13 +51,17 @@ def expand_payload(data: bytes, subject: Subject, surroundings: Surroundings, *,
     }
     # Swarm's engines do not tell secrets and configs what node they are on, its id aside (recorded, scenario 14)
     told = context(_without_node(subject), root=PAYLOAD_ROOT)
+    mistake: TemplateError | None = None
+    text = ""
     try:
         template = parse(data.decode("utf-8", "surrogateescape"), _NAMES)
         text = evaluate(template, told, size_max=size_max, functions=functions)
     except TemplateError as error:
-        if secret or asked:
-            raise TemplateError(f"its template is wrong at {error.place}", error.place) from None
-        raise
+        if not secret and not asked:
+            raise
+        mistake = TemplateError(f"its template is wrong at {error.place}", error.place)
+    if mistake is not None:
+        raise mistake  # here, where it has no context that would quote
     return text.encode("utf-8", "surrogateescape")
 
 
