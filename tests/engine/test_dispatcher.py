@@ -9,10 +9,11 @@ import skep
 from skep.core.codec import decode_record
 from skep.core.events import NodesObserved
 from skep.model.ids import START
+from skep.model.node import NodeDescription
 from skep.model.secret import SecretSpec
 from skep.model.service import RestartPolicy
 from skep.model.states import NodeState, TaskState
-from skep.ports.link import LinkError
+from skep.ports.link import LinkError, SessionRequest
 from skep.runtime.dispatcher import WORDS_MAX, LocalLink
 from skep.runtime.memory import MemoryStorage
 from skep.runtime.simulated import Behaviour
@@ -20,6 +21,9 @@ from skep.testing.engine_test import engine_test
 from skep.testing.virtual import VirtualLoop
 
 ONCE = RestartPolicy(condition="none")
+
+#: What an agent says of itself when it registers.
+REQUEST = SessionRequest(NodeDescription(hostname="again"))
 
 
 async def observed(storage: MemoryStorage) -> list[NodeState]:
@@ -98,3 +102,29 @@ async def test_an_agent_that_asks_an_engine_that_stopped_is_told_by_its_link() -
             await dispatcher.message(session)
         with pytest.raises(LinkError):
             await dispatcher.changes(session, complete=False)
+
+
+async def test_a_second_registration_ends_the_first_session() -> None:
+    async with engine_test(nodes=1) as cluster:
+        dispatcher, node_id = cluster.engine.dispatcher, cluster.node_id
+        first = dispatcher.sessions[node_id]
+        second = await dispatcher.register(node_id, REQUEST)
+        assert first.ended
+        with pytest.raises(LinkError, match="is not known"):
+            dispatcher.find(first.id, node_id)
+        assert dispatcher.find(second.id, node_id) is second
+
+
+async def test_a_node_that_registers_too_often_is_told_to_wait() -> None:
+    """Three times within 8 s, as on SwarmKit; then it may again."""
+    async with engine_test(nodes=1) as cluster:
+        await anyio.sleep(20)
+        dispatcher, node_id = cluster.engine.dispatcher, cluster.node_id
+        for _ in range(3):
+            await dispatcher.register(node_id, REQUEST)
+        with pytest.raises(LinkError, match=f"node {node_id} registered 3 times within 8 s: it must wait"):
+            await dispatcher.register(node_id, REQUEST)
+        assert not dispatcher.sessions[node_id].ended
+        await anyio.sleep(20)
+        await cluster.services.create(skep.service_spec("web", "demo"))
+        await cluster.converged("web")
