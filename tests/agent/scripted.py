@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import structs
 from skep.model.container import ContainerSpec
@@ -43,18 +43,23 @@ def task(
     desired: TaskState = TaskState.RUNNING,
     stored: TaskState = TaskState.ASSIGNED,
     grace_s: float | None = None,
+    slot: int = 1,
+    labels: dict[str, str] | None = None,
+    **container: Any,
 ) -> AssignedTask:
-    container = ContainerSpec(image=image, stop_grace_period=None if grace_s is None else int(grace_s * 1e9))
+    grace = None if grace_s is None else int(grace_s * 1e9)
     return AssignedTask(
         id=TaskId(name),
         service_id=ServiceId(service),
         service_name=service,
-        slot=1,
+        slot=slot,
         node_id=NODE,
         node_hostname="host",
-        service_labels={},
+        service_labels=labels or {},
         spec_version=Position(1),
-        template=TaskTemplate(service, TaskSpec(container_spec=container)),
+        template=TaskTemplate(
+            service, TaskSpec(container_spec=ContainerSpec(image=image, stop_grace_period=grace, **container))
+        ),
         desired=desired,
         status=TaskStatus(stored, EPOCH),
     )

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
+from skep.model.container import ConfigReference, SecretReference
 from skep.model.ids import ConfigId, Instant, SecretId
 from skep.model.states import TaskState
 from skep.ports.executor import LineSink
@@ -150,22 +152,27 @@ async def test_incremental_messages_apply_one_to_the_other() -> None:
         assert len(rig.link.requests) == 1
 
 
-async def test_a_controller_gets_the_secrets_and_configs_that_are_assigned() -> None:
+async def test_a_controller_gets_the_secrets_and_configs_that_its_task_references() -> None:
+    references: dict[str, Any] = {
+        "secrets": (SecretReference(secret_id="s", secret_name="key"),),  # noqa: S106 - names
+        "configs": (ConfigReference(config_id="c", config_name="conf"),),
+    }
     link, executor, clock = ScriptedLink(), WatchedExecutor(), LoopClock()
     secret = AssignedSecret(SecretId("s"), "key", b"hidden")
     config = AssignedConfig(ConfigId("c"), "conf", b"")
     agent = Agent(link, executor, MemoryLineStore(), node_id=NODE, clock=clock)
     async with asyncio.TaskGroup() as group:
         running_agent = group.create_task(agent.run())
-        link.complete(secret, config, task("a"))
+        link.complete(secret, config, task("a", **references), task("other"))
         await link.until_state(TaskState.RUNNING, "a")
         link.change(task("b"), remove=[secret])
         link.change(task("c"), remove=[config])
         await link.until_state(TaskState.RUNNING, "c")
-        link.complete(task("d"))
+        link.complete(task("d", **references))
         await link.until_state(TaskState.RUNNING, "d")
         running_agent.cancel()
     assert executor.seen["a"] == (["key"], ["conf"])
+    assert executor.seen["other"] == ([], [])
     assert executor.seen["d"] == ([], [])
     assert "hidden" not in repr(secret)
 

@@ -70,7 +70,7 @@ def test_what_no_task_uses_any_more_is_removed() -> None:
     assert removed(news(swarm, session)) == ["s1", "c1"]
     create(swarm, "b")
     again = news(swarm, session)
-    assert [secret_id for secret_id, _, _ in again.sealed] == ["s1"]
+    assert [(secret.id, secret.data) for secret, _ in again.sealed] == [("s1", b"")]
     assert removed(again) == []
 
 

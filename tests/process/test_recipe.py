@@ -1,4 +1,4 @@
-"""What is run: catalogue, command and arguments, environment, templates, users, limits; and what is refused."""
+"""What is run: catalogue, command and arguments, environment, users, limits; and what is refused."""
 
 # ruff: noqa: ASYNC240  # a test may look at the disk by itself
 
@@ -24,7 +24,6 @@ from skep.model.service import Limits, ResourceRequirements, TaskSpec
 from skep.ports.executor import TaskFailed, TaskRejected
 from skep_adapters.process.catalog import Catalog, CatalogError, Image
 from skep_adapters.process.recipe import fields_without_effect, write_recipe
-from skep_adapters.process.templates import expand
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change users")
 
@@ -74,24 +73,13 @@ def test_the_environment_is_the_images_then_the_specs() -> None:
     assert recipe.stop_signal == 2
 
 
-def test_templates_are_expanded() -> None:
-    task = task_of(ContainerSpec(), slot=3, name="web", tier="gold")
-    text = '{{.Service.Name}}-{{ .Task.Slot }}-{{.Node.Hostname}}-{{index .Service.Labels "tier"}}-{{.Task.Name}}'
-    assert expand(text, task, of="env") == f"web-3-host-1-gold-web.3.{task.id}"
-    assert expand("{{.Task.Slot}}", task_of(ContainerSpec(), slot=0), of="env") == "node-1"
-
-
-@pytest.mark.parametrize("text", ["{{.Task.Nope}}", "{{range .}}x{{end}}", "a{{}}"])
-def test_an_unknown_template_is_rejected(text: str) -> None:
-    with pytest.raises(TaskRejected, match=r"expanding env failed: .* is not known to local processes"):
-        write_recipe(task_of(ContainerSpec(command=("x",), env=(f"A={text}",))), CATALOG)
+def test_the_slot_of_a_task_without_one_is_its_node() -> None:
+    assert write_recipe(task_of(shell("true"), slot=-1), CATALOG).env["SKEP_TASK_SLOT"] == "node-1"
 
 
 async def test_hostname_and_environment_reach_the_task(tmp_path: Path) -> None:
     async with running(tmp_path) as cluster:
-        spec = shell(
-            'echo "$HOSTNAME $HOME $A $SKEP_SERVICE_NAME"', hostname="{{.Service.Name}}-{{.Task.Slot}}", env=("A=ü",)
-        )
+        spec = shell('echo "$HOSTNAME $HOME $A $SKEP_SERVICE_NAME"', hostname="web-1", env=("A=ü",))
         assert (await cluster.output(spec)).split() == ["web-1", os.path.expanduser("~"), "ü", "web"]  # noqa: PTH111  # as the user's entry says it
 
 

@@ -24,7 +24,6 @@ from skep.ports.link import AssignedTask
 from skep_adapters.process import words
 from skep_adapters.process.catalog import Catalog, Image
 from skep_adapters.process.leftovers import TASK_ID_VARIABLE
-from skep_adapters.process.templates import expand, slot_of
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -98,12 +97,11 @@ def _argv(spec: ContainerSpec, image: Image | None) -> tuple[str, ...]:
 
 def _environment(task: AssignedTask, spec: ContainerSpec, image: Image) -> dict[str, str]:
     """Return the image's variables, then the spec's, then ours; a name without `=` in the spec takes one away."""
-    hostname = expand(spec.hostname, task, of="hostname") or task.node_hostname
-    env = {"PATH": PATH, "HOSTNAME": hostname, **image.env}
+    env = {"PATH": PATH, "HOSTNAME": spec.hostname or task.node_hostname, **image.env}
     for said in spec.env:
         name, equals, value = said.partition("=")
         if equals:
-            env[name] = expand(value, task, of="env")
+            env[name] = value
         else:
             env.pop(name, None)
     env |= _place(task)
@@ -117,7 +115,7 @@ def _place(task: AssignedTask) -> Mapping[str, str]:
     return {
         TASK_ID_VARIABLE: task.id,
         "SKEP_TASK_NAME": task.name,
-        "SKEP_TASK_SLOT": slot_of(task),
+        "SKEP_TASK_SLOT": task.name_in_slot,
         "SKEP_SERVICE_NAME": task.service_name,
         "SKEP_NODE_ID": task.node_id,
     }

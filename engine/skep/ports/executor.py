@@ -94,7 +94,11 @@ class Executor(Protocol):
         secrets: Mapping[SecretId, AssignedSecret],
         configs: Mapping[ConfigId, AssignedConfig],
     ) -> TaskController:
-        """Return the controller of `task`; the mappings hold at least what it references and exist."""
+        """Return the controller of `task`; the mappings hold what it references and exists.
+
+        Templates in all of them were expanded before. What a config was expanded to may hold secrets, so it is kept
+        like one.
+        """
         ...
 
     async def aclose(self) -> None:

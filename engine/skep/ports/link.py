@@ -17,6 +17,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from skep.model.container import Driver
 from skep.model.ids import ConfigId, Instant, NodeId, Position, SecretId, ServiceId, TaskId
 from skep.model.node import Node, NodeDescription
 from skep.model.service import TaskTemplate
@@ -69,15 +70,24 @@ class AssignedTask(Struct, frozen=True):
     @property
     def name(self) -> str:
         """The name of its container: service, slot (or node), task id."""
-        return f"{self.service_name}.{self.slot if self.slot > 0 else self.node_id}.{self.id}"
+        return f"{self.service_name}.{self.name_in_slot}.{self.id}"
+
+    @property
+    def name_in_slot(self) -> str:
+        """What tells it from its service's others, as `Task.name_in_slot`."""
+        return str(self.slot) if self.slot > 0 else self.node_id
 
 
 class AssignedSecret(Struct, frozen=True):
-    """A secret in plain, for the tasks of this node that use it. Never logged: its repr hides the data."""
+    """A secret in plain, for the tasks of this node that use it. Never logged: its repr hides the data.
+
+    `templating` says that the data is a template, of the driver's language.
+    """
 
     id: SecretId
     name: str
     data: bytes
+    templating: Driver | None = None
 
     def __repr__(self) -> str:
         """Hide the data."""
@@ -85,11 +95,19 @@ class AssignedSecret(Struct, frozen=True):
 
 
 class AssignedConfig(Struct, frozen=True):
-    """A config for the tasks of this node that use it."""
+    """A config for the tasks of this node that use it; `templating` as of a secret.
+
+    What it was expanded to may hold secrets: its repr hides the data, too.
+    """
 
     id: ConfigId
     name: str
     data: bytes
+    templating: Driver | None = None
+
+    def __repr__(self) -> str:
+        """Hide the data."""
+        return f"AssignedConfig(id={self.id!r}, name={self.name!r})"
 
 
 class AssignmentKind(enum.IntEnum):

@@ -22,6 +22,7 @@ from skep.ports.link import (
     AssignmentsMessage,
     LinkError,
 )
+from skep.runtime.agent_expansion import expand
 from skep.runtime.agent_lines import AgentLines
 from skep.runtime.agent_reports import Reporter
 from skep.runtime.agent_task import TaskRun
@@ -123,7 +124,8 @@ class Worker:
             run.driver = self._group.create_task(self._see_through(run))
 
     def _make(self, task: AssignedTask) -> TaskController:
-        return self._executor.controller(task, secrets=self._secrets, configs=self._configs)
+        expanded = expand(task, self._secrets, self._configs, platform=lambda: self._executor.describe().platform)
+        return self._executor.controller(expanded.task, secrets=expanded.secrets, configs=expanded.configs)
 
     def _remove(self, task_id: TaskId) -> None:
         self._returning.pop(task_id, None)

@@ -22,7 +22,6 @@ from skep.model.states import NodeState
 from skep.ports.clock import Ids
 from skep.ports.keyring import Keyring, KeyringError
 from skep.ports.link import (
-    AssignedSecret,
     AssignmentChange,
     AssignmentKind,
     AssignmentsMessage,
@@ -134,15 +133,15 @@ class Dispatcher:
         """Return what the node is assigned, or what changed of it, dependencies first; durable."""
         found = await self._read(session.everything if complete else session.news)
         dependencies = found.dependencies
-        for secret_id, name, sealed in found.sealed:
+        for secret, sealed in found.sealed:
             try:
                 data = await unseal(self._keyring, sealed)
             except KeyringError as error:
                 # removed meanwhile, and the tasks that name it are to stop; or its key is lost, and they are rejected
-                if secret_id in await self._read(lambda state: [*state.secrets]):
-                    self._warn_of_unreadable(secret_id, error)
+                if secret.id in await self._read(lambda state: [*state.secrets]):
+                    self._warn_of_unreadable(secret.id, error)
                 continue
-            dependencies.append(AssignmentChange(AssignedSecret(secret_id, name, data)))
+            dependencies.append(AssignmentChange(replace(secret, data=data)))
         return (*dependencies, *found.tasks, *found.removed)
 
     def _warn_of_unreadable(self, secret_id: SecretId, error: KeyringError) -> None:

@@ -85,12 +85,14 @@ class Session:
             self._secret_uses[secret_id] = self._secret_uses.get(secret_id, 0) + 1
             secret = state.secrets.get(secret_id)
             if self._secret_uses[secret_id] == 1 and secret is not None and secret.sealed is not None:
-                out.sealed.append((secret_id, secret.spec.name, secret.sealed))
+                closed = AssignedSecret(secret_id, secret.spec.name, b"", secret.spec.templating)
+                out.sealed.append((closed, secret.sealed))
         for config_id in configs:
             self._config_uses[config_id] = self._config_uses.get(config_id, 0) + 1
             config = state.configs.get(config_id)
             if self._config_uses[config_id] == 1 and config is not None:
-                assignment = AssignedConfig(config_id, config.spec.name, config.spec.data)
+                spec = config.spec
+                assignment = AssignedConfig(config_id, spec.name, spec.data, spec.templating)
                 out.dependencies.append(AssignmentChange(assignment))
 
     def _forget(self, task_id: TaskId, out: "Assignments") -> None:
@@ -111,10 +113,10 @@ class Session:
 
 
 class Assignments:
-    """Changes for a node, in the order in which they are sent; `sealed` secrets are opened on the way."""
+    """Changes for a node, in the order in which they are sent; `sealed` secrets have no data yet: opened on the way."""
 
     def __init__(self) -> None:
-        self.sealed: list[tuple[SecretId, str, Sealed]] = []
+        self.sealed: list[tuple[AssignedSecret, Sealed]] = []
         self.dependencies: list[AssignmentChange] = []
         self.tasks: list[AssignmentChange] = []
         self.removed: list[AssignmentChange] = []
