@@ -36,6 +36,7 @@ from skep.ports.link import (
 from skep.runtime.broker import Broker
 from skep.runtime.errors import EngineError
 from skep.runtime.liveness import Liveness
+from skep.runtime.registrations import Registrations
 from skep.runtime.sealing import unseal
 from skep.runtime.session import Session
 from skep.runtime.turn import Durable
@@ -64,6 +65,7 @@ class Dispatcher:
         self._ids = ids
         self.sessions: dict[NodeId, Session] = {}
         self.liveness = Liveness(writer, self.sessions)
+        self._registrations = Registrations()
         self._unreadable: dict[SecretId, None] = {}
         self.broker = Broker(writer, self.sessions, ids=ids)
         writer.on_durable.append(self._spread)
@@ -85,6 +87,7 @@ class Dispatcher:
         """Begin a session; a former one of the same node ends."""
         if node_id not in self._writer.state.nodes:
             raise LinkError(f"node {node_id} is no member of this swarm")
+        self._registrations.note(node_id, anyio.current_time())
         session = Session(self._ids.new(), node_id)
         former = self.sessions.get(node_id)
         if former is not None:
@@ -186,6 +189,7 @@ class Dispatcher:
         for session in list(self.sessions.values()):
             session.end("the engine recovered its log")
         self.sessions.clear()
+        self._registrations.clear()
 
 
 class LocalLink:
