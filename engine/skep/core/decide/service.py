@@ -68,7 +68,10 @@ def rollback_service(state: ClusterState, command: RollbackService) -> tuple[Eve
     check_version(service, command.version)
     spec, to = _earlier(state, service, command)
     _check_references(state, spec, service)
-    status = UpdateStatus(UpdateState.ROLLBACK_STARTED, started_at=state.time, message=command.message)
+    before = service.update_status
+    # one that an update turned into began with that update (recorded in scenario 43)
+    began = before.started_at if command.automatic and before is not None else state.time
+    status = UpdateStatus(UpdateState.ROLLBACK_STARTED, started_at=began, message=command.message)
     return (
         ServiceRolledBack(
             service_id=service.id,
