@@ -4,7 +4,7 @@ Which seats are stale is an index, and how far the update is a table, so that a 
 Rules as recorded in FACTS, chapter 5.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import islice
 
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from skep.core.plan.plan import CONTENT, Ids, Plan, earliest
 from skep.core.policy import Rollout, rollout_of
 from skep.core.progress import UpdateProgress
 from skep.core.state import ClusterState
-from skep.model.ids import Instant, ServiceId, TaskId
+from skep.model.ids import Instant, NodeId, Seat, ServiceId, TaskId
 from skep.model.service import Placement, Service, TaskTemplate, UpdateStatus
 from skep.model.states import TaskState, UpdateState
 from skep.model.task import Task
@@ -35,7 +35,7 @@ def plan_updates(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
     index = state.service_tasks.get(service.id)
     progress, status = state.updates.get(service.id), service.update_status
     if progress is None or status is None:
-        return _begin(state, service, index, now) if index is not None and index.stale and not status else CONTENT
+        return _begin(state, service, index, now) if index is not None and index.stale else CONTENT
     rollback = status.state is UpdateState.ROLLBACK_STARTED
     rollout = rollout_of(service.spec, rollback=rollback)
     if progress.failed and rollout.failure_action != "continue":
@@ -48,13 +48,34 @@ def plan_updates(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
 
 
 def _begin(state: ClusterState, service: Service, index: ServiceTasks, now: Instant) -> Plan:
-    """Let those tasks be that are already what is wanted, and begin an update if there are others."""
+    """Let those tasks be that are already what is wanted, and begin an update if there are others.
+
+    One that ended is not begun again, but for nodes that could not take part in it.
+    """
+    per_node = service.spec.kind.per_node
+    done = service.update_status is not None and not (per_node and service.update_status.completed_at)
+    if done or next(_due(state, service, index), None) is None:
+        return CONTENT
     adopted = tuple(islice(_adoptable(state, service, index), ROWS_MAX))
     if adopted:
         adopt = AdoptTasks(service.id, service.spec_version, adopted)
         return Plan((adopt,), cause=service.written, more=True)
     begun = UpdateStatus(UpdateState.UPDATING, started_at=now, message="update in progress")
     return Plan((ReportUpdate(service.id, begun),), cause=service.written, more=True)
+
+
+def _due(
+    state: ClusterState, service: Service, index: ServiceTasks, tried: Container[Seat] = ()
+) -> Iterator[TaskId]:
+    """Yield the tasks to replace; of a service that is on each node, those whose node takes new ones."""
+    for seat, task_id in index.stale.items():
+        if seat in tried:
+            continue
+        if service.spec.kind.per_node:
+            node = state.nodes.get(NodeId(str(seat)))
+            if node is None or not node.schedulable:
+                continue
+        yield task_id
 
 
 def _adoptable(state: ClusterState, service: Service, index: ServiceTasks) -> Iterator[TaskId]:
@@ -88,7 +109,7 @@ def _step(
 ) -> Plan:
     index = state.service_tasks.get(service.id)
     # a seat that was tried is the restart policy's, or nobody's
-    stale = (i for seat, i in index.stale.items() if seat not in progress.failed) if index else iter(())
+    stale = _due(state, service, index, progress.failed) if index else iter(())
     resting = [since + rollout.delay for since in progress.resting.values() if since + rollout.delay > now]
     free = rollout.parallelism - len(progress.moving) - len(resting) if rollout.parallelism else ROWS_MAX
     batch = [state.tasks[i] for i in islice(stale, max(0, min(free, ROWS_MAX)))]
