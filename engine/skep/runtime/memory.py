@@ -113,6 +113,11 @@ class MemoryEventLog:
         other._records = self._records.crashed(lose_groups)
         return other
 
+    @property
+    def end(self) -> Head:
+        """The end, at once."""
+        return self._records.heads[-1]
+
     async def claim(self) -> Claim:
         """Become the writer; any earlier claim on the same records is fenced."""
         await yield_once()
@@ -179,7 +184,7 @@ class MemoryEventLog:
     async def head(self) -> Head:
         """Return the end."""
         await yield_once()
-        return self._records.heads[-1]
+        return self.end
 
     async def verify(self) -> Head:
         """Return the end; memory keeps what it was given."""
@@ -314,12 +319,14 @@ class MemoryStorage:
 
     async def begin(self) -> MemoryStore:
         """Begin an empty one."""
-        self._kept.append(
-            MemoryStore(MemoryEventLog(append_s=self._append_s), MemoryCheckpoints(), MemoryKeyring(draw=self._draw))
-        )
+        self._kept.append(MemoryStore(self._new_log(), MemoryCheckpoints(), MemoryKeyring(draw=self._draw)))
         store = await self.latest()
         assert store is not None  # noqa: S101 - appended above
         return store
+
+    def _new_log(self) -> MemoryEventLog:
+        """Return an empty log. A simulation has one of its own."""
+        return MemoryEventLog(append_s=self._append_s)
 
     def lines(self) -> MemoryLineStore:
         """Return the lines of the agents of this process."""

@@ -49,7 +49,8 @@ class Turn:
     def __init__(self, state: ClusterState, wakes: Wakes, *, clock: Clock, ids: Ids) -> None:
         self._state = state
         self._wakes = wakes
-        self._clock = clock
+        #: one instant for the whole turn: it is short, and asking the clock for each record costs as much as a plan
+        self.now = clock.now()
         self._ids = ids
         self.bodies: list[bytes] = []
         self.records: list[Record] = []
@@ -80,7 +81,7 @@ class Turn:
             self._answers.append((waiting.answer, NoSwarm()))
             return
         try:
-            record = submit(state, waiting.submitted, self._clock.now(), waiting.actor, waiting.seen, self._watch)
+            record = submit(state, waiting.submitted, self.now, waiting.actor, waiting.seen, self._watch)
         except Rejected as error:
             self._answers.append((waiting.answer, error))
             return
@@ -90,7 +91,7 @@ class Turn:
 
     def plan(self, name: str, key: str) -> None:
         """Make one plan."""
-        plan, record = run_plan(self._state, name, key, self._clock.now(), self._ids, self._watch)
+        plan, record = run_plan(self._state, name, key, self.now, self._ids, self._watch)
         self._wakes.wake_at(name, key, plan.wake_at)
         if record is None:
             return

@@ -176,8 +176,11 @@ class Writer:
             else:
                 delay = (at - self._clock.now()) / NANOSECONDS
                 if delay > 0:
-                    with anyio.move_on_after(delay):
+                    timer = asyncio.get_running_loop().call_later(delay, self._work.set)
+                    try:
                         await self._work.wait()
+                    finally:
+                        timer.cancel()
             self.wakes.ring(self._clock.now())
 
     async def _turn(self) -> None:
@@ -192,7 +195,7 @@ class Writer:
         while self._queue and turn.has_room:
             turn.take(self._queue.popleft())
         self._room.set()
-        self.wakes.ring(self._clock.now())
+        self.wakes.ring(turn.now)
         if self.state.left:
             self.wakes.clear()  # nothing follows in this log
         while turn.has_room and (key := self.wakes.pop()) is not None:
