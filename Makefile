@@ -7,7 +7,7 @@ ARGS ?=
 LIMIT ?=
 #: seeds of `make sim`, from:to
 SEEDS ?= 0:100
-#: processes for pytest
+#: processes for pytest and the simulation
 JOBS ?= 2
 
 #: tests that start daemons and wait for processes: a stage of their own
@@ -38,13 +38,14 @@ test: $(VENV)/installed-test
 	$(call stage,mypy,mypy)
 	$(call stage,import-linter,lint-imports)
 	$(call stage,tests,pytest -n $(JOBS) -q -r fEs $(filter-out $(SLOW),$(wildcard tests/*/)))
+	$(call stage,simulation,$(BIN)/python -m skep.testing.simulation --seeds 0:1000 --processes $(JOBS))
 	$(call stage,tests with daemons,pytest -n $(JOBS) -q -r fEs $(SLOW))
 
 bench: $(VENV)/installed-test
 	@set -e; for each in benchmarks/*.py; do [ -e "$$each" ] || continue; echo "== $$each"; $(BIN)/python "$$each"; done
 
 sim: $(VENV)/installed-test
-	@$(BIN)/python -m skep.testing.simulation --seeds $(SEEDS)
+	@$(BIN)/python -m skep.testing.simulation --seeds $(SEEDS) --processes $(JOBS)
 
 fmt: $(VENV)/installed-test
 	@ruff format --quiet

@@ -32,12 +32,14 @@ class _Selector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now_ns = 0
+        self.now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Deadlock("nothing will ever happen: everybody waits for somebody")
         if timeout > 0:
             self.now_ns += math.ceil(timeout * NANOSECONDS)
+            self.now_s = self.now_ns / NANOSECONDS
         return []
 
 
@@ -50,7 +52,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         """Return the seconds since the loop was made, by its own time."""
-        return self._virtual.now_ns / NANOSECONDS
+        return self._virtual.now_s
 
     @property
     def now_ns(self) -> int:

@@ -1,218 +1,173 @@
 """One story: people ask, faults happen, then they stop; at the end all that must hold is looked at."""
 
-from hashlib import sha256
 from random import Random
 
 import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from skep.core.codec import decode_record
-from skep.core.commands import CreateSecret, RemoveService, UpdateNode
-from skep.core.plan import PLANS, every_key
+from skep.core.commands import CreateSecret
 from skep.core.record import Actor
 from skep.core.rejected import Rejected
-from skep.core.state import ClusterState
-from skep.history.verify import verify
-from skep.model.ids import START, Position
-from skep.model.service import Service
-from skep.model.states import Availability, TaskState
+from skep.model.ids import Position
 from skep.runtime.cluster import Cluster
-from skep.runtime.errors import EngineError
-from skep.runtime.memory import AppendFault
-from skep.runtime.writer import Writer
-from skep.testing.simulation.behaviours import STEADY
-from skep.testing.simulation.people import Request, ask
+from skep.runtime.errors import EngineError, OutcomeUnknown
+from skep.testing.simulation.end import Failed, come_to_rest, judge
+from skep.testing.simulation.faults import strike
+from skep.testing.simulation.people import Desk, Request, ask, join
 from skep.testing.simulation.world import World
-from skep.testing.sources import NumberedIds
 from skep.testing.virtual import run_virtual
 
 PERSON = Actor("person", "somebody", "simulation")
 
-#: How long people are waited for, and the swarm at the end, in its own time.
-STEP_S_MAX = 6.0
-REST_S = 600.0
-LOOK_S = 2.0
+#: What a story is at least.
+NODES = 5
+COMMANDS = 200
+FAULTS = 20
+
+#: How long people wait between two requests, in the swarm's own time.
+STEP_S_MAX = 2.5
+
+#: How often a request that was sent before is sent once more.
+AGAIN = 0.04
 
 
 class Ended(Struct, frozen=True):
-    """What came of a story."""
+    """What came of a story: what it was made of, the marks that it reached, and the log's digest."""
 
     seed: int
+    nodes: int
+    commands: int
+    faults: int
     records: int
     groups: int
     acknowledged: int
     crashes: int
+    verified: bool
+    marks: tuple[str, ...]
     digest: str
 
 
-class Failed(AssertionError):
-    """A story did not end as it must."""
-
-
-def simulate(seed: int, *, steps: int = 40, nodes: int = 4) -> Ended:
+def simulate(seed: int, *, verified: bool = True, check_every: int = 1) -> Ended:
     """Tell the story of `seed`, and return what came of it.
+
+    The log is `verified` at its end, and the invariants are looked at after every `check_every` groups and at the end.
 
     Raises:
         Failed, or whatever broke: what must hold does not.
     """
-    return run_virtual(_Story(seed, steps=steps, nodes=nodes).tell())
+    return run_virtual(_Story(seed).tell(verified=verified, check_every=check_every))
 
 
 class _Story:
-    def __init__(self, seed: int, *, steps: int, nodes: int) -> None:
+    def __init__(self, seed: int) -> None:
         self._seed = seed
         self._random = Random(seed)  # noqa: S311 - it must repeat itself
-        self._world = World(self._random, nodes=nodes)
         self._requests: list[Request] = []
-        self._steps = steps
-        self._crashes = 0
+        #: what is still to happen, last first
+        self._script = ["command"] * COMMANDS + ["fault"] * (FAULTS + self._random.randrange(10))
+        self._random.shuffle(self._script)
+        self._commands = 0
+        self._faults = 0
 
-    async def tell(self) -> Ended:
-        while self._steps:
-            async with self._world.running() as cluster, anyio.create_task_group() as people:
-                await self._live(cluster, people)
-                if self._steps:
-                    self._crashes += 1
-                    self._world.storage.log.heal()
-                    if self._random.random() < 0.7:  # noqa: PLR2004 - most ends are crashes
-                        self._world.crash()
-                people.cancel_scope.cancel()
-        self._world.storage.log.heal()
-        async with self._world.running() as cluster:
-            await self._rest(cluster)
-        return await self._judge()
+    async def tell(self, *, verified: bool, check_every: int) -> Ended:
+        async with anyio.create_task_group() as background:
+            world = self._world = World(self._random, background, check_every=check_every)
+            world.on_crash.append(self._forget_lost)
+            await world.run(self._begin)
+            while not self._over:
+                await world.run(self._live)
+                await anyio.sleep(world.away_s)
+                world.away_s = 0.0
+            await world.run(lambda cluster: come_to_rest(world, cluster, PERSON, verified=verified))
+            background.cancel_scope.cancel()
+        acknowledged = {request.id: request.acknowledged for request in self._requests if request.acknowledged}
+        report = await judge(world, acknowledged, verified=verified)
+        ended = Ended(
+            seed=self._seed,
+            nodes=len(world.machines) + 1,
+            commands=self._commands,
+            faults=self._faults,
+            records=report.position,
+            groups=world.groups,
+            acknowledged=len(acknowledged),
+            crashes=world.crashes,
+            verified=verified,
+            marks=tuple(world.scene.reached),
+            digest=report.digest.hex(),
+        )
+        if ended.nodes < NODES or ended.commands < COMMANDS or ended.faults < FAULTS:
+            raise Failed(f"the story is too small: {ended}")
+        return ended
 
-    async def _live(  # noqa: C901 - a table of what may happen
-        self, cluster: Cluster, people: anyio.abc.TaskGroup
-    ) -> None:
+    @property
+    def _over(self) -> bool:
+        """Whether all has happened that was to happen; what a crash kept from being sent is made up for."""
+        return not self._script and self._commands >= COMMANDS
+
+    async def _begin(self, cluster: Cluster) -> None:
+        """Let the first machines join."""
+        desk = self._desk(cluster)
+        for _ in range(NODES - 1):
+            await cluster.engine.writer.submit(join(desk), actor=PERSON)
+
+    async def _live(self, cluster: Cluster) -> None:
         """Let people and faults go on until the story is over, or the engine's life is."""
-        while self._steps:
-            self._steps -= 1
-            kind = self._random.choice(("ask",) * 8 + ("again", "secret", "log", "link", "cut", "mend", "end"))
-            match kind:
-                case "ask":
-                    command = await cluster.read(lambda state: ask(self._random, state, self._world.ids))
-                    if command is not None:
-                        self._send(cluster, people, Request(self._world.ids.new(), command))
-                case "secret":
-                    command = await self._world.new_secret(cluster.engine.store.keyring)
-                    self._send(cluster, people, Request(self._world.ids.new(), command))
-                case "again" if again := [r for r in self._requests if not isinstance(r.command, CreateSecret)]:
-                    # the key of a secret that was not acknowledged is destroyed when the engine starts
-                    people.start_soon(self._submit, cluster, self._random.choice(again))
-                case "log":
-                    self._world.storage.log.fail_next(
-                        self._random.choice(list(AppendFault)), times=self._random.choice((1, 1, 4))
-                    )
-                case "link" if cluster.engine.dispatcher.sessions:
-                    self._random.choice(list(cluster.engine.dispatcher.sessions.values())).end("the link was lost")
-                case "cut":
-                    self._cut(cluster)
-                case "mend":
-                    self._world.cut.clear()
-                case "end":
-                    return
-            await anyio.sleep(self._random.uniform(0, self._random.choice((0.05, STEP_S_MAX))))
+        world = self._world
+        async with anyio.create_task_group() as people:
+            while not (self._over or world.stopping):
+                if self._script and self._script.pop() == "fault":
+                    self._faults += 1
+                    strike(world)
+                else:
+                    people.start_soon(self._want, cluster, self._next())
+                await anyio.sleep(world.draw_s(0, self._random.choice((0.05, STEP_S_MAX))))
+            people.cancel_scope.cancel()
+        world.stopping = False
 
-    def _cut(self, cluster: Cluster) -> None:
-        node_id = self._random.choice(list(cluster.engine.writer.state.nodes))
-        self._world.cut[node_id] = None
-        session = cluster.engine.dispatcher.sessions.get(node_id)
-        if session is not None:
-            session.end("the cable was cut")
+    def _next(self) -> Request | None:
+        """Return a request that is sent again, or None: a new one."""
+        if self._random.random() >= AGAIN:
+            return None
+        # the key of a secret that was not acknowledged is destroyed when the engine starts
+        sent = [request for request in self._requests if not isinstance(request.command, CreateSecret)]
+        return self._random.choice(sent) if sent else None
 
-    def _send(self, cluster: Cluster, people: anyio.abc.TaskGroup, request: Request) -> None:
-        self._requests.append(request)
-        people.start_soon(self._submit, cluster, request)
-
-    async def _submit(self, cluster: Cluster, request: Request) -> None:
+    async def _want(self, cluster: Cluster, request: Request | None) -> None:
         """Send a request; what is not acknowledged may have happened or not."""
-        if not cluster.active:
-            return
-        writer = cluster.engine.writer
+        world = self._world
         try:
+            request = request or await self._make(cluster)
+            writer = cluster.engine.writer
+            self._commands += 1
             at = await writer.submit(request.command, actor=PERSON, command_id=request.id)
-        except (Rejected, EngineError):
+        except Rejected as error:
+            world.scene.refused(str(error))
             return
+        except EngineError as error:
+            world.note("command-of-unknown-outcome" if isinstance(error, OutcomeUnknown) else "command-unavailable")
+            return
+        if world.engine is not cluster.engine:
+            return  # it crashed before the answer came through
         if request.acknowledged not in (None, at):
             raise Failed(f"{request} was acknowledged again, at {at}")
+        if request.acknowledged is not None:
+            world.note("command-sent-twice")
         request.acknowledged = at
 
-    # --- the end
+    async def _make(self, cluster: Cluster) -> Request:
+        command = await cluster.read(lambda _: ask(self._desk(cluster)))
+        if isinstance(command, CreateSecret):
+            command = replace(command, sealed=await self._world.sealed(command.secret_id), size=7)
+        request = Request(self._world.ids.new(), command)
+        self._requests.append(request)
+        return request
 
-    async def _rest(self, cluster: Cluster) -> None:
-        """Stop all faults, let everything come to rest, and then remove what can never."""
-        self._world.cut.clear()
-        writer = cluster.engine.writer
-        for node in list(await cluster.nodes.list()):
-            spec = replace(node.spec, availability=Availability.ACTIVE)
-            await writer.submit(UpdateNode(node.id, node.version, spec), actor=PERSON)
-        lack = "?"
-        with anyio.move_on_after(REST_S):
-            while lack:
-                # again and again: a rollback may bring an image that cannot run
-                for service in await cluster.services.list():
-                    if not _can_run(service):
-                        await writer.submit(RemoveService(service.id), actor=PERSON)
-                await anyio.sleep(LOOK_S)
-                lack = await cluster.read(_lack)
-        if lack:
-            raise Failed(f"seed {self._seed} does not come to rest: {lack}")
-        self._check_content(writer)
+    def _desk(self, cluster: Cluster) -> Desk:
+        return Desk(self._random, cluster.engine.writer.state, self._world.ids, self._world.new_machine)
 
-    def _check_content(self, writer: Writer) -> None:
-        if writer.wakes.due():
-            raise Failed(f"seed {self._seed}: at rest, and these are due: {writer.wakes.due()}")
-        for plan, key in every_key(writer.state):
-            wants = PLANS[plan](writer.state, key, self._world.clock.now(), NumberedIds("probe"))
-            if wants.commands:
-                raise Failed(f"seed {self._seed}: at rest, and plan {plan}({key}) wants {wants.commands}")
-
-    async def _judge(self) -> Ended:
-        store = await self._world.storage.latest()
-        if store is None:
-            raise Failed("nothing was kept")
-        report = await verify(store)
-        if report.problems:
-            raise Failed(f"seed {self._seed}: " + "\n".join(report.problems))
-        bodies = [each.body for each in await store.log.read(START, limit=report.records)]
-        found: dict[str, Position] = {}
-        for body in bodies:
-            record = decode_record(body)
-            if record.command_id in found:
-                raise Failed(f"seed {self._seed}: {record.command_id} was done twice, last at {record.position}")
-            if record.command_id:
-                found[record.command_id] = record.position
+    def _forget_lost(self, end: Position) -> None:
+        """Forget what the disk lost: it was acknowledged in vain."""
         for request in self._requests:
-            if request.acknowledged is not None and found.get(request.id) != request.acknowledged:
-                raise Failed(f"seed {self._seed}: {request} was acknowledged, and is at {found.get(request.id)}")
-        acknowledged = sum(request.acknowledged is not None for request in self._requests)
-        digest = sha256(b"\n".join(bodies)).hexdigest()
-        return Ended(self._seed, report.records, self._world.groups, acknowledged, self._crashes, digest)
-
-
-def _can_run(service: Service) -> bool:
-    return service.spec.container.image.partition(":")[0] in STEADY
-
-
-def _lack(state: ClusterState) -> str:
-    """Say what is not at rest yet; empty if all is."""
-    for service_id in state.service_tasks:
-        if service_id not in state.services:
-            return f"tasks are left of {service_id}"
-    for service in state.services.values():
-        status = service.update_status
-        tasks = [t for t in state.tasks_of(service.id) if t.wanted]
-        full = [t for t in tasks if "max replicas" in t.status.err]
-        paused = status is not None and "paused" in status.state
-        if full or paused or (service.endpoint is None and service.spec.endpoint_spec is not None):
-            continue
-        if any(t.state is not TaskState.RUNNING for t in tasks):
-            return f"{service.spec.name}: {[(t.id, t.state.word, t.desired.word, t.status.err) for t in tasks]}"
-        wanted = (service.spec.replicas or 0) - len(state.given_up.get(service.id, {}))
-        if len(tasks) != max(0, wanted):
-            return f"{service.spec.name} has {len(tasks)} of {wanted} tasks"
-        if status is not None and "completed" not in status.state:
-            return f"{service.spec.name} is {status.state}"
-    return ""
+            if request.acknowledged is not None and request.acknowledged > end:
+                request.acknowledged = None

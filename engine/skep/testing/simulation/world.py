@@ -1,53 +1,106 @@
-"""The engine of a story: it runs, crashes, starts again, and suffers faults of its log and of its links."""
+"""The world of a story: its disk, its clock, its machines, and the engine, as long as one runs.
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+`run` is one life of the engine. It ends when what was to be done in it is done, or when the engine crashes: at any
+instant, since a crash takes the disk away first and cancels then.
+"""
+
+from collections.abc import Awaitable, Callable
 from random import Random
 
+import anyio
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from skep.core.commands import CreateSecret, JoinNodes
+from skep.core.codec import encode_state
+from skep.core.commands import JoinNodes
 from skep.core.invariants import check
-from skep.model.ids import NodeId, SecretId
+from skep.core.state import ClusterState
+from skep.model.ids import NANOSECONDS, NodeId, Position, SecretId
 from skep.model.node import ManagerStatus, NodeDescription, NodeSpec
-from skep.model.secret import Sealed, SecretSpec
+from skep.model.secret import Sealed
 from skep.model.states import Availability, Role
-from skep.ports.keyring import Keyring
-from skep.ports.link import LinkError, SessionRequest
+from skep.ports.event_log import LogError
 from skep.runtime.cluster import Cluster
 from skep.runtime.engine import ENGINE, Engine
-from skep.runtime.memory import MemoryCheckpoints, MemoryStorage, MemoryStore
-from skep.runtime.session import Session
+from skep.runtime.errors import EngineError, EngineFailed
 from skep.runtime.simulated import SimulatedExecutor
 from skep.runtime.turn import Durable
 from skep.testing.beginning import begin_swarm
 from skep.testing.simulation.behaviours import behave
+from skep.testing.simulation.cable import Cable
+from skep.testing.simulation.disk import Disk
+from skep.testing.simulation.machine import Machine
+from skep.testing.simulation.marks import Scene
 from skep.testing.sources import SeededIds
 from skep.testing.virtual import VirtualClock
 
-#: How long an append takes: long enough for a crash to fall into one.
-APPEND_S = 0.02
+#: A checkpoint is made after so many records: often enough that crashes fall between them.
+CHECKPOINT_RECORDS = 150
+
+#: How long until an engine that could not start is tried again.
+AGAIN_S = 1.0
 
 
 class World:
-    """What outlives the engine: its storage, its clock, and who cannot reach it."""
+    """What outlives the engine. `check_every`: how many groups become durable between two looks at the invariants."""
 
-    def __init__(self, random: Random, *, nodes: int) -> None:
+    def __init__(self, random: Random, background: anyio.abc.TaskGroup, *, check_every: int) -> None:
         self.random = random
         self.clock = VirtualClock()
         self.ids = SeededIds(random.getrandbits(64))
-        self.storage = MemoryStorage(draw=random.randbytes, append_s=APPEND_S)
-        self.cut: dict[NodeId, None] = {}
+        self.scene = Scene()
+        self.disk = Disk(random, self.note, self.crash)
+        self.machines: dict[NodeId, Machine] = {}
+        self.engine: Engine | None = None
         self.groups = 0
-        self._nodes = nodes
-        self._begun = False
+        self.crashes = 0
+        #: what a fault asks of whoever runs the engine: to stop it in order, and how long to leave it so
+        self.stopping = False
+        self.away_s = 0.0
+        #: called with the position at which the log ends after a crash
+        self.on_crash: list[Callable[[Position], None]] = []
+        self._checkpointed = Position(0)
+        self._background = background
+        self._check_every = check_every
+        self._life: anyio.CancelScope | None = None
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Cluster]:
-        """Run the engine over what the storage keeps, checking the invariants after every durable group."""
+    # --- what everybody in it needs
+
+    def note(self, mark: str) -> None:
+        """Note that a mark was reached."""
+        self.scene.note(mark)
+
+    def draw_s(self, least: float, most: float) -> float:
+        """Draw a number of seconds."""
+        return self.random.uniform(least, most)
+
+    def later(self, seconds: float, what: Callable[[], Awaitable[None]]) -> None:
+        """Have something done after some time, whatever becomes of the engine until then."""
+
+        async def wait() -> None:
+            await anyio.sleep(seconds)
+            await what()
+
+        self._background.start_soon(wait)
+
+    # --- the engine
+
+    async def run(self, during: Callable[[Cluster], Awaitable[None]]) -> None:
+        """Run an engine over the disk until `during` returns, or until it crashes."""
+        failures = self.disk.failures
+        with anyio.CancelScope() as self._life:
+            try:
+                await self._run(during)
+            except (EngineError, LogError) as error:
+                if isinstance(error, EngineFailed) or self.disk.failures == failures:
+                    raise
+                self.note("start-failed-by-disk")
+                await anyio.sleep(AGAIN_S)
+        self._life = None
+
+    async def _run(self, during: Callable[[Cluster], Awaitable[None]]) -> None:
         async with Cluster.open(
-            storage=self.storage,
-            nodes=self._nodes,
+            storage=self.disk,
+            nodes=1,
             init=False,
             clock=self.clock,
             ids=self.ids,
@@ -55,26 +108,47 @@ class World:
         ) as cluster:
             if not cluster.active:
                 await cluster.begin(self._first_words)
-            self._watch(cluster.engine)
-            yield cluster
+            engine = cluster.engine
+            engine.writer.on_durable.append(lambda durable: self._look(engine, durable))
+            self.engine = engine
+            self.muster(engine.writer.state)
+            try:
+                await during(cluster)
+            finally:
+                self._hang_up(engine)
 
-    def crash(self) -> None:
-        """Leave the running engine with a storage of its own: what it writes from now on is lost."""
-        crashed = self.storage.crash()
-        kept = crashed._kept[-1]  # noqa: SLF001 - the storage and its simulation are one kit
-        checkpoints = MemoryCheckpoints()
-        checkpoints._kept = dict(kept.checkpoints._kept)  # noqa: SLF001 - likewise
-        crashed._kept[-1] = MemoryStore(kept.log, checkpoints, kept.keyring)  # noqa: SLF001 - likewise
-        self.storage = crashed
-        self.cut.clear()
+    def crash(self, *, lose_groups: int = 0) -> None:
+        """Kill the engine now. What it writes from now on is lost, and `lose_groups` of what it wrote before."""
+        if self._life is None or not self.disk.begun or self.disk.over:
+            return
+        self.crashes += 1
+        before = self.disk.log.end.position
+        self.disk = self.disk.crashed(lose_groups=lose_groups)
+        end = self.disk.log.end.position
+        self.note("engine-crashed-with-lost-group" if end < before else "engine-crashed")
+        for tell in self.on_crash:
+            tell(end)
+        if self.engine is not None:
+            self._hang_up(self.engine)
+        self._life.cancel()
 
-    async def new_secret(self, keyring: Keyring) -> CreateSecret:
-        """Return a command for a secret, sealed as `skep.runtime.sealing` does it, but with a nonce of the seed."""
-        secret_id = SecretId(self.ids.new())
-        key_id, nonce = f"secret-{secret_id}", self.random.randbytes(12)
-        ciphertext = AESGCM(await keyring.create(key_id)).encrypt(nonce, b"content", key_id.encode())
-        spec = SecretSpec(name=f"secret-{self.random.randrange(5)}")
-        return CreateSecret(secret_id, spec, Sealed(key_id, nonce + ciphertext, b"mac"), len(b"content"))
+    def _hang_up(self, engine: Engine) -> None:
+        """End what leads to an engine that is no more."""
+        if self.engine is engine:
+            self.engine = None
+        for session in list(engine.dispatcher.sessions.values()):
+            session.end("the manager is gone")
+
+    def _look(self, engine: Engine, durable: Durable) -> None:
+        if self.engine is not engine:
+            return
+        self.groups += 1
+        self.scene.look(engine.writer.state, durable.records)
+        if engine.writer.head.position - self._checkpointed >= CHECKPOINT_RECORDS:
+            self._checkpointed = engine.writer.head.position
+            self.disk.keep(engine.writer.head, encode_state(engine.writer.state))
+        if self.groups % self._check_every == 0:
+            check(engine.writer.state)
 
     async def _first_words(self, engine: Engine) -> None:
         manager = JoinNodes(
@@ -86,17 +160,49 @@ class World:
         )
         await engine.writer.submit(begin_swarm(), manager, actor=ENGINE)
 
-    def _watch(self, engine: Engine) -> None:
-        def after(_: Durable) -> None:
-            self.groups += 1
-            check(engine.writer.state)
+    # --- machines
 
-        engine.writer.on_durable.append(after)
-        register = engine.dispatcher.register
+    def new_machine(self) -> Machine:
+        """Put up a machine. It tries to reach the manager from now on, which refuses it until it is a member."""
+        return self._put_up(f"node{len(self.machines) + 2}", NodeId(self.ids.new()))
 
-        async def guarded(node_id: NodeId, request: SessionRequest) -> Session:
-            if node_id in self.cut:
-                raise LinkError(f"{node_id} cannot reach the manager")
-            return await register(node_id, request)
+    def _put_up(self, name: str, node_id: NodeId) -> Machine:
+        machine = Machine(name, node_id, Cable(self, node_id), clock=self.clock)
+        self.machines[node_id] = machine
+        self._background.start_soon(machine.run_forever)
+        return machine
 
-        engine.dispatcher.register = guarded  # type: ignore[method-assign]  # a cut cable
+    def muster(self, state: ClusterState) -> None:
+        """Switch off the machines of those that are no members any more."""
+        for node_id, machine in self.machines.items():
+            if node_id not in state.nodes and machine.is_on:
+                machine.switch_off()
+
+    async def mend(self, state: ClusterState) -> None:
+        """Have no faults any more: every member's machine is on, and reaches the manager."""
+        self.disk.mend()
+        self.muster(state)
+        for node_id, machine in self.machines.items():
+            machine.cable.cut = False
+            machine.cable.mishaps.clear()
+            if node_id in state.nodes:
+                await machine.switch_on()
+
+    # --- what people cannot do by a command alone
+
+    async def sealed(self, secret_id: SecretId) -> Sealed:
+        """Seal a secret's data as `skep.runtime.sealing` does it, but with a nonce of the seed.
+
+        Raises:
+            EngineError: no engine runs.
+        """
+        if self.engine is None:
+            raise EngineError("no engine runs")
+        key_id, nonce = f"secret-{secret_id}", self.random.randbytes(12)
+        key = await self.engine.store.keyring.create(key_id)
+        return Sealed(key_id, nonce + AESGCM(key).encrypt(nonce, b"content", key_id.encode()), b"mac")
+
+    def turn_clock(self, seconds: float) -> None:
+        """Put everybody's clock on, or back."""
+        self.clock.offset_ns += round(seconds * NANOSECONDS)
+        self.note("clock-jumped-ahead" if seconds > 0 else "clock-jumped-back")

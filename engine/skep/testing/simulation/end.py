@@ -1,0 +1,185 @@
+"""The end of a story: no faults any more, everything comes to rest, and all that must hold is looked at."""
+
+import anyio
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from skep.core.codec import encode_state
+from skep.core.commands import Command, RemoveService, UpdateNode, UpdateService
+from skep.core.invariants import check, story
+from skep.core.plan import PLANS, every_key
+from skep.core.record import Actor
+from skep.core.state import ClusterState
+from skep.history.verify import verify
+from skep.model.ids import START, Position
+from skep.model.service import Placement, ReplicatedMode, Service, ServiceMode, UpdateConfig
+from skep.model.states import Availability, TaskState, UpdateState
+from skep.ports.event_log import Head
+from skep.runtime.cluster import Cluster
+from skep.runtime.recovery import state_at
+from skep.runtime.writer import Writer
+from skep.testing.simulation.behaviours import STEADY
+from skep.testing.simulation.machine import Machine
+from skep.testing.simulation.specs import fits
+from skep.testing.simulation.world import World
+from skep.testing.sources import NumberedIds
+
+#: How long the swarm is waited for at the end, in its own time, and how often it is looked at.
+REST_S = 600.0
+LOOK_S = 2.0
+
+ANYWHERE = Placement()
+
+
+class _Input(Struct):
+    id: str = ""
+
+
+class _SentAs(Struct):
+    """All of a record that `judge` needs: decoding the rest of every record would cost a tenth of a story."""
+
+    input: _Input
+
+
+_sent_as = msgspec.json.Decoder(_SentAs)
+
+
+class Failed(AssertionError):
+    """A story did not end as it must."""
+
+
+async def come_to_rest(world: World, cluster: Cluster, person: Actor, *, verified: bool) -> None:
+    """Stop all faults, let people put right what can never come to rest, and wait until all does.
+
+    Raises:
+        Failed: it does not, or plans are not content then.
+    """
+    writer = cluster.engine.writer
+    await world.mend(writer.state)
+    for node in list(await cluster.nodes.list()):
+        await writer.submit(
+            UpdateNode(node.id, node.version, replace(node.spec, availability=Availability.ACTIVE)), actor=person
+        )
+    lack = ("?", "")
+    with anyio.move_on_after(REST_S):
+        while lack[0]:
+            # again and again: a rollback may bring an image that cannot run
+            for service in await cluster.services.list():
+                command = _put_right(writer.state, service)
+                if command is not None:
+                    await writer.submit(command, actor=person)
+            await anyio.sleep(LOOK_S)
+            lack = await cluster.read(lambda state: _lack(world, state))
+    if lack[0]:
+        raise Failed(f"it does not come to rest: {lack[0]}\n{story(writer.state, lack[1])}")
+    _check_content(world, writer)
+    check(writer.state)
+    if not verified:
+        return
+    live, at = await cluster.read(lambda state: (encode_state(state), state.position))
+    if encode_state(await state_at(cluster.engine.store.log, None, Position(at))) != live:
+        raise Failed("the engine's memory is not what its log says")
+
+
+async def judge(world: World, acknowledged: dict[str, Position], *, verified: bool) -> Head:
+    """Look at the log, and return its head.
+
+    Raises:
+        Failed: something that was acknowledged is not there, or is there twice; or the log is not whole.
+    """
+    store = await world.disk.latest()
+    if store is None:
+        raise Failed("nothing was kept")
+    if verified:
+        report = await verify(store)
+        if report.problems:
+            raise Failed("\n".join(report.problems))
+    head = await store.log.head()
+    found: dict[str, Position] = {}
+    for each in await store.log.read(START, limit=head.position):
+        command_id = _sent_as.decode(each.body).input.id
+        if command_id in found:
+            raise Failed(f"{command_id} was done twice, last at {each.position}")
+        if command_id:
+            found[command_id] = each.position
+    for command_id, at in acknowledged.items():
+        if found.get(command_id) != at:
+            raise Failed(f"{command_id} was acknowledged at {at}, and is at {found.get(command_id)}")
+    return head
+
+
+def _put_right(state: ClusterState, service: Service) -> Command | None:
+    """Return what a person does about a service that cannot come to rest by itself; None if nothing is to be done."""
+    spec = service.spec
+    fitting = sum(fits(spec.template.placement or ANYWHERE, node) for node in state.nodes.values())
+    if spec.container.image.partition(":")[0] not in STEADY or not fitting:
+        return RemoveService(service.id)
+    placement = spec.template.placement or ANYWHERE
+    room = placement.max_replicas * fitting if placement.max_replicas else spec.replicas or 0
+    full = (spec.replicas or 0) > room
+    # the new task of a slot finds no place beside the old one
+    crowded = bool(placement.max_replicas) and (
+        _starts_first(spec.update_config) or _starts_first(spec.rollback_config)
+    )
+    status = service.update_status
+    if full or crowded:
+        mode = ServiceMode(replicated=ReplicatedMode(min(spec.replicas or 0, room)))
+        spec = replace(spec, mode=mode, update_config=UpdateConfig(), rollback_config=UpdateConfig())
+    elif status is None or status.state not in (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED):
+        return None
+    return UpdateService(service.id, service.version, spec)
+
+
+def _starts_first(config: UpdateConfig | None) -> bool:
+    return config is not None and config.order == "start-first"
+
+
+def _lack(world: World, state: ClusterState) -> tuple[str, str]:
+    """Say what is not at rest yet, and of whom that is the story; empty if all is."""
+    for service_id in state.service_tasks:
+        if service_id not in state.services:
+            return f"tasks are left of {service_id}", service_id
+    for service in state.services.values():
+        if lack := _lack_of(state, service):
+            return lack, service.id
+    for machine in world.machines.values():
+        if lack := _difference(state, machine):
+            return lack, machine.node_id
+    return "", ""
+
+
+def _lack_of(state: ClusterState, service: Service) -> str:
+    """Say what a service lacks."""
+    if service.endpoint is None and service.spec.endpoint_spec is not None:
+        return ""
+    tasks = [t for t in state.tasks_of(service.id) if t.wanted]
+    if any(t.state is not TaskState.RUNNING for t in tasks):
+        return f"{service.spec.name}: {[(t.id, t.state.word, t.desired.word, t.status.err) for t in tasks]}"
+    wanted = max(0, (service.spec.replicas or 0) - len(state.given_up.get(service.id, {})))
+    if len(tasks) != wanted:
+        return f"{service.spec.name} has {len(tasks)} of {wanted} tasks"
+    status = service.update_status
+    if status is not None and "completed" not in status.state:
+        return f"{service.spec.name} is {status.state}"
+    return ""
+
+
+def _difference(state: ClusterState, machine: Machine) -> str:
+    """Say in what the tasks on a member's machine differ from those that are known to be there."""
+    if machine.node_id not in state.nodes:
+        return ""
+    kept = {} if machine.executor is None else dict.fromkeys(task.id for task in machine.executor.kept())
+    known = {task.id: task for task in state.tasks_on(machine.node_id)}
+    lost = [task_id for task_id, task in known.items() if task.state is TaskState.RUNNING and task_id not in kept]
+    left = [task_id for task_id in kept if task_id not in known]
+    return f"{machine.name} does not run {lost}, and keeps {left}" if lost or left else ""
+
+
+def _check_content(world: World, writer: Writer) -> None:
+    if writer.wakes.due():
+        raise Failed(f"at rest, and these are due: {writer.wakes.due()}")
+    for plan, key in every_key(writer.state):
+        wants = PLANS[plan](writer.state, key, world.clock.now(), NumberedIds("probe"))
+        if wants.commands:
+            raise Failed(f"at rest, and plan {plan}({key}) wants {wants.commands}\n{story(writer.state, key)}")
