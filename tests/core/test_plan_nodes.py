@@ -1,11 +1,19 @@
 """Nodes that may keep no task: drained, down, gone; and nodes that come back (FACTS, chapter 8)."""
 
-from skep.core.commands import RemoveNode
+from typing import Any
+
+import pytest
+from skep.core.commands import RemoveNode, RemoveService, StartEngine
+from skep.core.rejected import Rejected
 from skep.model.build import service_spec
 from skep.model.ids import NodeId, ServiceId
-from skep.model.service import UpdateConfig
+from skep.model.service import GenericResource, NamedResource, RestartPolicy, UpdateConfig
 from skep.model.states import Availability, NodeState, TaskState
+from skep.model.task import Given, Task
+from skep.testing.beginning import join_nodes
 from skep.testing.core_swarm import CoreSwarm
+
+DAY_S = 24 * 3600
 
 ONE, TWO = NodeId("node-1"), NodeId("node-2")
 
@@ -111,4 +119,323 @@ def test_a_node_lost_during_a_start_first_update_gives_no_slot_a_third_task() ->
     assert len([t for t in swarm.tasks(web, wanted=True) if t.slot == old.slot]) == 1
     swarm.advance(60)
     assert swarm.running(web) == 3, "two, and the lost one of which nobody heard"
+    swarm.check()
+
+
+# --- where the service starts first, a drained task is handed over
+
+START_FIRST = UpdateConfig(order="start-first")
+
+
+def handing_over(**more: Any) -> tuple[CoreSwarm, ServiceId, Task]:
+    """A swarm in which a drained task waits for its successor, which is stuck as it is prepared."""
+    swarm = CoreSwarm(nodes=3)
+    web = swarm.create(service_spec("web", "demo", update=START_FIRST, **more))
+    swarm.quiet()
+    (old,) = swarm.tasks(web)
+    swarm.avail(old.node_id, Availability.DRAIN)
+    swarm.settle()
+    (new,) = [t for t in swarm.tasks(web) if t.id != old.id]
+    swarm.stuck[new.id] = None
+    swarm.report(new, TaskState.PREPARING)
+    swarm.quiet()
+    return swarm, web, swarm.state.tasks[old.id]
+
+
+def successor_of(swarm: CoreSwarm, web: ServiceId) -> Task:
+    return swarm.tasks(web)[-1]
+
+
+def test_a_service_that_starts_first_keeps_a_drained_task_until_its_replacement_runs() -> None:
+    swarm, web, old = handing_over()
+    new = successor_of(swarm, web)
+    assert (new.desired, new.origin.replaces) == (TaskState.RUNNING, old.id)
+    assert new.node_id != old.node_id
+    before = swarm.state.position
+    swarm.advance(600)
+    assert swarm.state.position == before, "it waits in silence"
+    assert (swarm.state.tasks[old.id].state, swarm.state.tasks[old.id].desired) == (
+        TaskState.RUNNING,
+        TaskState.RUNNING,
+    )
+    swarm.check()
+    swarm.stuck.clear()
+    swarm.quiet()
+    assert swarm.state.tasks[old.id].state is TaskState.SHUTDOWN
+    assert swarm.running(web) == 1
+    assert not swarm.state.node_tasks[old.node_id].active
+    swarm.check()
+
+
+def test_a_drained_task_that_does_not_run_yet_is_not_waited_for() -> None:
+    swarm = CoreSwarm(nodes=2)
+    web = swarm.create(service_spec("web", "demo", update=START_FIRST))
+    swarm.settle()
+    (old,) = swarm.tasks(web)
+    swarm.avail(old.node_id, Availability.DRAIN)
+    swarm.settle()
+    assert swarm.state.tasks[old.id].desired is TaskState.SHUTDOWN
+    swarm.quiet()
+    assert swarm.running(web) == 1
+    swarm.check()
+
+
+def test_where_no_node_takes_the_replacement_the_drained_task_goes_on() -> None:
+    swarm = CoreSwarm(nodes=1)
+    web = swarm.create(service_spec("web", "demo", update=START_FIRST))
+    swarm.quiet()
+    swarm.avail(ONE, Availability.DRAIN)
+    swarm.advance(600)
+    assert swarm.running(web) == 1
+    assert swarm.tasks(web)[-1].status.err == "no suitable node (1 node not available for new tasks)"
+    swarm.check()
+    swarm.submit(join_nodes("later"))
+    swarm.observe("later", NodeState.READY)
+    swarm.quiet()
+    assert [t.node_id for t in swarm.tasks(web, wanted=True)] == ["later"]
+    assert swarm.running(web) == 1
+    swarm.check()
+
+
+def test_a_replacement_that_fails_before_it_runs_is_followed_by_another_and_the_drained_task_waits_on() -> None:
+    swarm, web, old = handing_over()
+    first = successor_of(swarm, web)
+    swarm.report(first, TaskState.FAILED, err="task: non-zero exit (1)")
+    swarm.settle()
+    second = successor_of(swarm, web)
+    assert second.origin.replaces == first.id
+    assert second.desired is TaskState.READY, "after the restart delay"
+    assert swarm.state.tasks[old.id].wanted
+    swarm.check()
+    swarm.advance(4.9)
+    assert swarm.state.tasks[old.id].state is TaskState.RUNNING
+    swarm.advance(0.1)
+    assert swarm.state.tasks[old.id].state is TaskState.SHUTDOWN
+    assert swarm.state.tasks[second.id].state is TaskState.RUNNING
+    swarm.check()
+
+
+@pytest.mark.parametrize("policy", [RestartPolicy(condition="none"), RestartPolicy(max_attempts=1, delay=0)])
+def test_a_slot_whose_replacement_gives_up_gives_up_on_the_drained_node_too(policy: RestartPolicy) -> None:
+    swarm, web, old = handing_over(restart=policy)
+    swarm.stuck.clear()
+    swarm.broken["demo"] = "task: non-zero exit (1)"
+    swarm.advance(60)
+    assert swarm.state.tasks[old.id].state is TaskState.SHUTDOWN
+    assert list(swarm.state.given_up[web]) == [1]
+    swarm.check()
+
+
+def test_a_drained_node_that_goes_down_loses_what_it_still_had_at_once() -> None:
+    swarm, web, old = handing_over()
+    swarm.observe(old.node_id, NodeState.DOWN, "heartbeat failure")
+    swarm.settle()
+    assert swarm.state.tasks[old.id].desired is TaskState.SHUTDOWN
+    assert len(swarm.tasks(web, wanted=True)) == 1, "its replacement is on its way"
+    swarm.check()
+
+
+def test_a_drained_node_that_is_active_again_gives_its_task_up_all_the_same() -> None:
+    swarm, web, old = handing_over()
+    swarm.avail(old.node_id, Availability.ACTIVE)
+    swarm.advance(600)
+    assert swarm.state.tasks[old.id].state is TaskState.RUNNING
+    swarm.check()
+    swarm.stuck.clear()
+    swarm.quiet()
+    assert swarm.state.tasks[old.id].state is TaskState.SHUTDOWN
+    assert swarm.running(web) == 1
+    swarm.check()
+
+
+def test_a_replacement_that_fails_after_the_node_is_active_again_is_not_needed() -> None:
+    swarm, web, old = handing_over()
+    swarm.avail(old.node_id, Availability.ACTIVE)
+    swarm.report(successor_of(swarm, web), TaskState.FAILED, err="task: non-zero exit (1)")
+    swarm.advance(60)
+    assert [t.id for t in swarm.tasks(web, wanted=True)] == [old.id]
+    swarm.check()
+
+
+def test_the_node_of_the_replacement_is_drained_too_and_another_takes_over() -> None:
+    swarm, web, old = handing_over()
+    new = successor_of(swarm, web)
+    swarm.stuck.clear()
+    swarm.avail(new.node_id, Availability.DRAIN)
+    swarm.quiet()
+    (last,) = swarm.tasks(web, wanted=True)
+    assert last.node_id not in (old.node_id, new.node_id)
+    assert swarm.running(web) == 1
+    swarm.check()
+
+
+def test_the_node_of_the_replacement_is_lost_and_the_drained_task_waits_for_another() -> None:
+    swarm, web, old = handing_over()
+    new = successor_of(swarm, web)
+    swarm.observe(new.node_id, NodeState.DOWN, "heartbeat failure")
+    swarm.advance(4)
+    assert swarm.state.tasks[old.id].state is TaskState.RUNNING
+    swarm.advance(2)
+    assert swarm.state.tasks[old.id].state is TaskState.SHUTDOWN
+    assert [t.state for t in swarm.tasks(web, wanted=True)] == [TaskState.RUNNING]
+    swarm.check()
+
+
+def test_an_update_of_what_is_being_handed_over_ends_with_one_task_of_the_new_spec() -> None:
+    swarm, web, old = handing_over()
+    swarm.update(web, service_spec("web", "v2", update=START_FIRST))
+    swarm.advance(60)
+    (last,) = swarm.tasks(web, wanted=True)
+    assert last.origin.spec_version == swarm.service(web).spec_version
+    assert swarm.state.tasks[old.id].state is TaskState.SHUTDOWN
+    swarm.check()
+
+
+@pytest.mark.parametrize("parallelism", [0, 1])
+def test_a_handover_ends_though_the_service_is_in_the_midst_of_a_bad_update(parallelism: int) -> None:
+    update = UpdateConfig(order="start-first", parallelism=parallelism)
+    swarm = CoreSwarm(nodes=3)
+    web = swarm.create(service_spec("web", "v1", replicas=2, update=update))
+    swarm.quiet()
+    first, second = swarm.tasks(web)
+    swarm.avail(second.node_id, Availability.DRAIN)
+    swarm.settle()
+    (new,) = [t for t in swarm.tasks(web) if t.origin.replaces == second.id]
+    swarm.stuck[new.id] = None
+    swarm.broken["bad"] = "task: non-zero exit (1)"
+    swarm.update(web, service_spec("web", "bad", replicas=2, update=update))
+    swarm.advance(2)
+    status = swarm.service(web).update_status
+    assert status is not None
+    assert status.state == "paused"
+    swarm.stuck.clear()
+    swarm.advance(2)
+    assert swarm.state.tasks[second.id].state is TaskState.SHUTDOWN
+    assert swarm.state.tasks[new.id].state is TaskState.RUNNING
+    assert swarm.state.tasks[first.id].state is TaskState.RUNNING
+    swarm.check()
+
+
+def test_a_removed_service_leaves_nothing_on_a_drained_node() -> None:
+    swarm, web, _ = handing_over()
+    swarm.stuck.clear()
+    swarm.submit(RemoveService(web))
+    swarm.quiet()
+    assert not swarm.state.tasks
+    swarm.check()
+
+
+# --- states of a node
+
+
+@pytest.mark.parametrize("state", [NodeState.UNKNOWN, NodeState.DISCONNECTED])
+def test_a_node_that_is_not_heard_but_not_down_keeps_its_tasks_and_gets_no_new_ones(state: NodeState) -> None:
+    swarm, web = running()
+    swarm.observe(ONE, state)
+    swarm.advance(60)
+    assert swarm.running(web) == 2
+    swarm.scale(web, 4)
+    swarm.advance(60)
+    assert [sum(1 for _ in swarm.state.tasks_on(n)) for n in (ONE, TWO)] == [1, 3]
+    swarm.check()
+
+
+def test_what_a_node_that_is_not_heard_still_has_to_stop_is_waited_for_until_it_is_down() -> None:
+    swarm, web = running()
+    old = next(iter(swarm.state.tasks_on(ONE)))
+    swarm.observe(ONE, NodeState.UNKNOWN)
+    swarm.avail(ONE, Availability.DRAIN)
+    swarm.advance(60)
+    assert swarm.tasks(web)[-1].desired is TaskState.READY
+    swarm.observe(ONE, NodeState.DOWN, "heartbeat failure")
+    swarm.quiet()
+    assert swarm.tasks(web)[-1].state is TaskState.RUNNING
+    assert swarm.state.tasks[old.id].state is TaskState.RUNNING
+    swarm.check()
+
+
+def test_the_tasks_of_a_node_that_is_down_for_a_day_are_orphaned() -> None:
+    swarm, _ = running()
+    (lost,) = swarm.state.tasks_on(ONE)
+    swarm.observe(ONE, NodeState.DOWN, "heartbeat failure")
+    swarm.advance(DAY_S - 1)
+    assert swarm.state.tasks[lost.id].state is TaskState.RUNNING
+    swarm.check()
+    swarm.advance(1)
+    orphan = swarm.state.tasks[lost.id]
+    assert (orphan.state, orphan.status.message) == (
+        TaskState.ORPHANED,
+        "Task belonged to a node that was down for a day",
+    )
+    swarm.check()
+
+
+def test_what_an_orphaned_task_was_given_is_free() -> None:
+    swarm, _ = running()
+    (lost,) = swarm.state.tasks_on(ONE)
+    swarm.observe(ONE, NodeState.DOWN, "heartbeat failure")
+    swarm.quiet()
+    unit = GenericResource(named_resource_spec=NamedResource("gpu", "a"))
+    swarm = CoreSwarm(state=swarm.state)
+    swarm.silent[ONE] = None
+    swarm.state.given[lost.id] = Given(resources=(unit,))
+    swarm.advance(DAY_S)
+    assert not swarm.state.given
+
+
+def test_a_removed_service_is_forgotten_though_its_node_never_came_back() -> None:
+    swarm, web = running()
+    swarm.observe(ONE, NodeState.DOWN, "heartbeat failure")
+    swarm.advance(30)
+    swarm.submit(RemoveService(web))
+    swarm.advance(30)
+    assert [t.state for t in swarm.tasks(web)] == [TaskState.RUNNING]
+    swarm.advance(DAY_S)
+    assert not swarm.state.tasks
+    swarm.check()
+
+
+def test_the_day_begins_anew_when_the_node_was_heard_or_an_engine_starts() -> None:
+    swarm, _ = running()
+    (lost,) = swarm.state.tasks_on(ONE)
+    swarm.stuck[lost.id] = None
+    swarm.observe(ONE, NodeState.DOWN, "heartbeat failure")
+    swarm.advance(DAY_S / 2)
+    swarm.observe(ONE, NodeState.READY)
+    swarm.observe(ONE, NodeState.DOWN, "heartbeat failure")
+    swarm.advance(DAY_S / 2)
+    assert swarm.state.tasks[lost.id].state is TaskState.RUNNING
+    swarm.submit(StartEngine("again"))
+    swarm.advance(DAY_S - 1)
+    assert swarm.state.tasks[lost.id].state is TaskState.RUNNING
+    swarm.advance(1)
+    assert swarm.state.tasks[lost.id].state is TaskState.ORPHANED
+    swarm.check()
+
+
+def test_an_agent_that_is_heard_again_after_its_tasks_were_orphaned_changes_nothing_of_them() -> None:
+    swarm, web = running()
+    (lost,) = swarm.state.tasks_on(ONE)
+    swarm.observe(ONE, NodeState.DOWN, "heartbeat failure")
+    swarm.advance(DAY_S)
+    swarm.observe(ONE, NodeState.READY)
+    assert swarm.report(swarm.state.tasks[lost.id], TaskState.SHUTDOWN) is None
+    swarm.advance(60)
+    assert swarm.running(web) == 2
+    swarm.check()
+
+
+# --- removal
+
+
+def test_a_node_that_is_not_down_is_removed_by_force_only() -> None:
+    swarm, web = running()
+    words = f"node {ONE} is not down and can't be removed"
+    for state in (NodeState.READY, NodeState.UNKNOWN, NodeState.DISCONNECTED):
+        swarm.observe(ONE, state)
+        with pytest.raises(Rejected, match=words):
+            swarm.submit(RemoveNode(ONE))
+    swarm.submit(RemoveNode(ONE, force=True))
+    swarm.advance(30)
+    assert [t.node_id for t in swarm.tasks(web, wanted=True)] == [TWO, TWO]
     swarm.check()

@@ -22,11 +22,13 @@ from skep.core.commands import (
     RemoveService,
     RollbackService,
     StartEngine,
+    UpdateNode,
     UpdateSwarm,
 )
 from skep.core.fold import fold
 from skep.core.invariants import check
 from skep.core.plan import every_key
+from skep.core.plan.orchestrator import nodes
 from skep.core.record import Record
 from skep.core.rejected import Broken, Rejected
 from skep.core.state import ClusterState
@@ -47,6 +49,12 @@ from skep.testing.beginning import join_nodes, sealed
 from skep.testing.core_swarm import CoreSwarm
 
 Step = tuple[str, int, int]
+
+
+@pytest.fixture(autouse=True)
+def a_day_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a node be down for long in less time than a story takes."""
+    monkeypatch.setattr(nodes, "DOWN_MAX", 12 * NANOSECONDS)
 
 
 class Story(CoreSwarm):
@@ -128,7 +136,9 @@ class Story(CoreSwarm):
             Placement(constraints=("node.labels.none == x",)),
             Placement(max_replicas=2),
             Placement(constraints=("node.hostname != node-1",)),
-        )[b % 3]
+            Placement(constraints=("node.labels.zone == a",)),
+            Placement(constraints=("node.labels.zone != a",)),
+        )[b % 5]
         self.update(service.id, _with(service, placement=placement))
 
     def _label(self, a: int, b: int) -> None:
@@ -150,6 +160,14 @@ class Story(CoreSwarm):
 
     def _available(self, a: int, b: int) -> None:
         self.avail(self._one(self.state.nodes, a).id, list(Availability)[b % 3])
+
+    def _zone(self, a: int, b: int) -> None:
+        node = self._one(self.state.nodes, a)
+        self.submit(UpdateNode(node.id, node.version, replace(node.spec, labels={"zone": "ab"[b % 2]})))
+
+    def _unheard(self, a: int, b: int) -> None:
+        state = (NodeState.UNKNOWN, NodeState.DISCONNECTED)[b % 2]
+        self.observe(self._one(self.state.nodes, a).id, state)
 
     def _down(self, a: int, _: int) -> None:
         self.observe(self._one(self.state.nodes, a).id, NodeState.DOWN, "heartbeat failure")

@@ -84,6 +84,7 @@ def runs(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     state.touched.keys[Topic.RUNNING, task.origin.service_id] = None
     if of.doubled:
         judge_seat(state, task.origin.service_id, task.seat)
+        _touch_stranded(state, of, task.seat)
 
 
 def add_pending(state: ClusterState, of: ServiceTasks, tasks: list[Task]) -> None:
@@ -305,10 +306,14 @@ def _unwant(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     left = _unseat(of.wanted_by_seat, seat, task.origin.id)
     if left:
         of.doubled -= left == 1
-        for other in (state.tasks[i] for i in of.wanted_by_seat[seat]):
-            if not may_stay(state, other):
-                state.touched.keys[Topic.STRANDED, other.node_id] = None
+        _touch_stranded(state, of, seat)
     judge_seat(state, task.origin.service_id, seat)
+
+
+def _touch_stranded(state: ClusterState, of: ServiceTasks, seat: Seat) -> None:
+    for task in (state.tasks[i] for i in of.wanted_by_seat.get(seat, ())):
+        if not may_stay(state, task):
+            state.touched.keys[Topic.STRANDED, task.node_id] = None
 
 
 def _forget_completed(of: ServiceTasks, task: Task) -> None:

@@ -26,10 +26,7 @@ NOT_GIVEN = Given()
 def plan_enforcement(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:  # noqa: ARG001 - needs neither
     """Return which tasks a node may not keep as it is now."""
     node = state.nodes.get(NodeId(key))
-    index = state.node_tasks.get(NodeId(key))
-    if node is None or index is None or not _is_enforced(node):
-        return CONTENT
-    if not any(_demands(state, service_id) for service_id in index.by_service):
+    if node is None or not _is_enforced(node):
         return CONTENT
     inspection = _Inspection(state, node)
     evicted: list[TaskId] = []
@@ -47,11 +44,6 @@ def _is_enforced(node: Node) -> bool:
         Availability.PAUSE,
         Availability.DRAIN,
     )
-
-
-def _demands(state: ClusterState, service_id: ServiceId) -> bool:
-    """Whether the tasks of a service ask anything of their nodes."""
-    return any(_constraints(t) or _reserved(t) != NOTHING for t in state.templates[service_id].values())
 
 
 class _Inspection:

@@ -69,9 +69,12 @@ def _due(node: Node, lost: list[TaskId]) -> Instant:
 
 
 def _is_awaited(state: ClusterState, task: Task) -> bool:
-    """Whether a task on a drained node runs until a successor in its seat does."""
+    """Whether a task on a drained node runs on until a newer one in its seat does."""
     service = state.services.get(task.service_id)
-    return service is not None and task.state is TaskState.RUNNING and not _is_last(state, service, task)
+    if service is None or task.state is not TaskState.RUNNING or _is_last(state, service, task):
+        return False
+    seat = (state.tasks[i] for i in state.service_tasks[service.id].wanted_by_seat[task.seat])
+    return not any(t.state is TaskState.RUNNING and t.origin.created > task.origin.created for t in seat)
 
 
 def _is_last(state: ClusterState, service: Service, task: Task) -> bool:
