@@ -7,7 +7,8 @@
 
 What is waited for is durable. `held` is the longest time for which one callback held the event loop, `late` how late a
 timer was at most, since callbacks that are ready run one after another. CPU is that of the process, SQLite's thread
-included.
+included. As `skep up` does, what the start made is frozen before anything is measured: the
+collector looks at it no more.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ import pstats
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -28,9 +29,9 @@ from loop_watch import LoopWatch
 from msgspec.structs import replace
 from report import Goal, Report, options_of
 from skep.core.commands import JoinNodes, ObserveNodes
+from skep.core.events import TasksCreated, TasksReported
 from skep.core.record import Actor
-from skep.core.state import ClusterState
-from skep.model.ids import NodeId, ServiceId
+from skep.model.ids import NodeId, TaskId
 from skep.model.node import NodeDescription, NodeSpec
 from skep.model.service import RestartPolicy, UpdateConfig
 from skep.model.states import Availability, NodeState, Role, TaskState
@@ -70,11 +71,11 @@ class Workers:
             names = tuple(NodeDescription(hostname=f"worker{first + i}") for i in range(len(ids)))
             columns = ((spec,) * len(ids), names, ("127.0.0.1",) * len(ids), (None,) * len(ids))
             await self._cluster.engine.writer.submit(JoinNodes(tuple(ids), *columns), actor=Actor("engine"))
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._run(node_id, number)) for number, node_id in enumerate(self.ids)]
+        async with anyio.create_task_group() as group:
+            for number, node_id in enumerate(self.ids):
+                group.start_soon(self._run, node_id, number)
             yield self
-            for task in tasks:
-                task.cancel()
+            group.cancel_scope.cancel()
 
     def lose(self, node_ids: list[NodeId]) -> None:
         """Let nodes fall silent."""
@@ -96,42 +97,77 @@ class Workers:
             await agent.run()
 
 
+class Running:
+    """What runs, by what became durable: seen from outside, so that no index of the state's is needed."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[TaskId, None] = {}
+        #: tasks made since `begin`; how many of them run, and how many of them and of all are wanted
+        self._made: dict[TaskId, None] = {}
+        self._made_running = 0
+        self._wanted = (0, 0)
+        self.reached = asyncio.Event()
+
+    def begin(self, made: int, all_: int) -> None:
+        """Wait until `made` tasks run that are made from now on, and `all_` in all."""
+        self._made.clear()
+        self._made_running = 0
+        self._wanted = (made, all_)
+        self.reached.clear()
+
+    def lose(self, task_ids: list[TaskId]) -> int:
+        """Forget tasks of which nobody will hear any more; return how many of them ran."""
+        return sum(self.tasks.pop(task_id, self) is None for task_id in task_ids)
+
+    def note(self, durable: Durable) -> None:
+        """Take what became durable."""
+        for record in durable.records:
+            for event in record.events:
+                if isinstance(event, TasksCreated):
+                    self._made.update(dict.fromkeys(event.task_ids))
+                elif isinstance(event, TasksReported):
+                    self._report(event)
+        if (self._made_running, len(self.tasks)) == self._wanted:
+            self.reached.set()
+
+    def _report(self, event: TasksReported) -> None:
+        for task_id, status in zip(event.task_ids, event.statuses, strict=True):
+            if status.state is TaskState.RUNNING and task_id not in self.tasks:
+                self.tasks[task_id] = None
+                self._made_running += task_id in self._made
+            elif status.state.terminal and task_id in self.tasks:
+                del self.tasks[task_id]
+                self._made_running -= task_id in self._made
+
+
 class Phases:
-    """Measures phases, each from a call until the durable state is as wanted."""
+    """Measures phases, each from a call until so many tasks run as are wanted."""
 
     def __init__(self, report: Report, cluster: skep.Cluster, watch: LoopWatch, options: Namespace) -> None:
         self._report = report
         self._writer = cluster.engine.writer
         self._watch = watch
         self._options = options
+        self.running = Running()
+        self._writer.on_durable.append(self.running.note)
 
     @asynccontextmanager
-    async def phase(
-        self, name: str, done: Callable[[ClusterState], bool], *, goal: Goal | None = None
-    ) -> AsyncIterator[None]:
-        """Do what is in the block, and measure until `done`, which is asked whenever something became durable."""
-        reached = asyncio.Event()
-
-        def ask(_: Durable) -> None:
-            if not reached.is_set() and done(self._writer.state):
-                reached.set()
-
+    async def phase(self, name: str, *, made: int, all_: int, goal: Goal | None = None) -> AsyncIterator[None]:
+        """Do what is in the block, and measure until `made` new tasks run, and `all_` in all."""
         gc.collect()
         await asyncio.sleep(0.01)  # what prepares is no part of the first callback
         self._watch.begin()
         first = self._writer.head.position
-        self._writer.on_durable.append(ask)
+        self.running.begin(made, all_)
         start, cpu = time.perf_counter(), time.process_time()
         with _profiled(name, on=self._options.profile):
             try:
                 async with asyncio.timeout(LIMIT_S):
                     yield
-                    await reached.wait()
+                    await self.running.reached.wait()
             except TimeoutError:
                 self._report.add(name, None, "s", goal=goal, note=f"given up after {LIMIT_S:g} s")
                 raise
-            finally:
-                self._writer.on_durable.remove(ask)
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
         records = self._writer.head.position - first
         self._report.add(name, wall, "s", goal=goal, note=f"{records:,} records")
@@ -165,14 +201,18 @@ async def _phases(report: Report, cluster: skep.Cluster, options: Namespace) -> 
     lost = max(1, int(LOST * options.scale))
     async with Workers(cluster).running(nodes) as workers:
         await _ready(cluster, nodes + 1)
+        gc.collect()
+        gc.freeze()
         with LoopWatch().watching() as watch:
             ticking = asyncio.ensure_future(watch.tick_forever())
             phases = Phases(report, cluster, watch, options)
             await _create_and_update(phases, cluster, replicas, full=options.scale == 1)
-            gone = dict.fromkeys(workers.ids[:lost])
-            workers.lose(list(gone))
+            gone = workers.ids[:lost]
+            workers.lose(gone)
             await asyncio.sleep(1)
-            async with phases.phase(f"loss of {lost}", lambda state: _run_elsewhere(state, replicas, gone)):
+            silent = await cluster.read(lambda state: [task.id for i in gone for task in state.tasks_on(i)])
+            silent = phases.running.lose(silent)
+            async with phases.phase(f"loss of {lost}", made=silent, all_=replicas):
                 down = ObserveNodes(tuple(gone), NodeState.DOWN, "heartbeat failure")
                 await cluster.engine.writer.submit(down, actor=Actor("clock", "liveness"))
             ticking.cancel()
@@ -184,14 +224,14 @@ async def _create_and_update(phases: Phases, cluster: skep.Cluster, replicas: in
     restart = RestartPolicy(condition="any", delay=0)
     spec = skep.service_spec("web", "demo", replicas=replicas, update=all_at_once, restart=restart)
     goal = Goal(0.8) if full else None
-    async with phases.phase(f"create {replicas:,}", lambda state: _all_run(state, replicas), goal=goal):
+    async with phases.phase(f"create {replicas:,}", made=replicas, all_=replicas, goal=goal):
         await cluster.services.create(spec)
     service = await cluster.services.get("web")
     container = replace(spec.task_template.container_spec, args=("2",))
     spec = replace(service.spec, task_template=replace(service.spec.task_template, container_spec=container))
     # 20 s is the goal over the worker protocol; it holds here, too
     goal = Goal(20) if full else None
-    async with phases.phase(f"update {replicas:,}", lambda state: _all_new(state, replicas), goal=goal):
+    async with phases.phase(f"update {replicas:,}", made=replicas, all_=replicas, goal=goal):
         await cluster.services.update(service.id, service.version, spec)
 
 
@@ -201,30 +241,6 @@ async def _ready(cluster: skep.Cluster, count: int) -> None:
         if ready == count:
             return
         await asyncio.sleep(0.1)
-
-
-def _all_run(state: ClusterState, replicas: int) -> bool:
-    return any(of.running == replicas for of in state.service_tasks.values())
-
-
-def _all_new(state: ClusterState, replicas: int) -> bool:
-    """Whether all wanted tasks are of the present spec and run, and the former ones have stopped."""
-    for service_id, of in state.service_tasks.items():
-        if of.running != replicas or len(of.wanted) != replicas:
-            return False
-        if list(of.wanted_by_spec) != [state.services[service_id].spec_version]:
-            return False
-        return all(state.tasks[i].state is TaskState.RUNNING for i in of.wanted)
-    return False
-
-
-def _run_elsewhere(state: ClusterState, replicas: int, gone: dict[NodeId, None]) -> bool:
-    service_id: ServiceId = next(iter(state.service_tasks))
-    wanted = state.service_tasks[service_id].wanted
-    # the newest first: they are the last to run, so that this is cheap while it is not so
-    return len(wanted) == replicas and all(
-        state.tasks[i].state is TaskState.RUNNING and state.tasks[i].node_id not in gone for i in reversed(wanted)
-    )
 
 
 @contextmanager
