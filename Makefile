@@ -13,6 +13,9 @@ JOBS ?= 2
 #: tests that start daemons and wait for processes: a stage of their own
 SLOW := tests/acceptance/ tests/cli/ tests/process/
 
+#: what `make bench` measures, in this order
+BENCHMARKS ?= schedule converge memory idle append submit replay restart
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -41,8 +44,11 @@ test: $(VENV)/installed-test
 	$(call stage,simulation,$(BIN)/python -m skep.testing.simulation --seeds 0:1000 --processes $(JOBS))
 	$(call stage,tests with daemons,pytest -n $(JOBS) -q -r fEs $(SLOW))
 
-bench: $(VENV)/installed-test
-	@set -e; for each in benchmarks/*.py; do [ -e "$$each" ] || continue; echo "== $$each"; $(BIN)/python "$$each"; done
+# the figures, as tables, as JSON in benchmarks/results, and as a picture
+bench: $(VENV)/installed-bench
+	@set -e; for each in $(BENCHMARKS); do echo "== $$each"; \
+	  $(BIN)/python "benchmarks/$$each.py" --save "benchmarks/results/$$each.json"; done
+	@$(BIN)/python benchmarks/chart.py benchmarks/results docs/numbers.svg
 
 sim: $(VENV)/installed-test
 	@$(BIN)/python -m skep.testing.simulation --seeds $(SEEDS) --processes $(JOBS)
@@ -76,3 +82,8 @@ $(VENV)/installed-test: pyproject.toml | $(BIN)/pip
 	@echo "installing skep and what its tests need into $(VENV)"
 	@$(PIP) install -e '.[test]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-bench: pyproject.toml | $(BIN)/pip
+	@echo "installing skep and what its benchmarks need into $(VENV)"
+	@$(PIP) install -e '.[bench]'
+	@touch $@

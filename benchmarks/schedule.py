@@ -35,8 +35,8 @@ from skep.runtime.sources import RandomIds
 BEGIN = 1_700_000_000_000_000_000
 ZONES = 3
 
-#: Seconds after which a case is given up: the engine could not hold its loop for as long either.
-LIMIT_S = 60.0
+#: Seconds after which a case is given up.
+LIMIT_S = 30.0
 
 
 class Size(Struct, frozen=True):
