@@ -190,7 +190,7 @@ def test_what_gives_none_is_known_by_name() -> None:
     """An event that is new in the log must be thought of here too."""
     silent = {name for name in EVENTS if name.split(".", 1)[0] in ("engine", "swarm", "tasks")}
     assert {name.split(".", 1)[0] for name in EVENTS} == {
-        "engine", "swarm", "node", "nodes", "service", "tasks", "secret", "config",
+        "engine", "swarm", "node", "nodes", "service", "tasks", "network", "secret", "config",
     }  # fmt: skip
     assert {name for name, kind in EVENTS.items() if kind not in _described()} == silent
 

@@ -56,11 +56,23 @@ def test_after_the_last_port_comes_the_first_that_is_free() -> None:
     last.check()
 
 
-def test_a_port_that_stays_in_the_spec_keeps_its_number() -> None:
+def test_a_port_that_stays_keeps_its_number_while_the_count_of_ports_stays() -> None:
     swarm = CoreSwarm()
-    a = create(swarm, "a", ANY)
-    update(swarm, a, [ANY, PortConfig(target_port=81)])
-    assert published(swarm, a) == [30_000, 30_001]
+    a = create(swarm, "a", ANY, PortConfig(target_port=81))
+    update(swarm, a, [ANY, PortConfig(target_port=82)])
+    assert published(swarm, a) == [30_000, 30_002]
+    swarm.check()
+
+
+def test_with_another_count_of_ports_all_are_chosen_anew() -> None:
+    """Recorded in scenario 25: without its neighbour, 30001 became 30003; with another, 30002 became 30004."""
+    swarm = CoreSwarm()
+    a = create(swarm, "a", ANY, PortConfig(target_port=81))
+    b = create(swarm, "b", PortConfig(target_port=82))
+    update(swarm, a, [PortConfig(target_port=81)])
+    assert published(swarm, a) == [30_003]
+    update(swarm, b, [PortConfig(target_port=82), PortConfig(target_port=99, published_port=30_000)])
+    assert published(swarm, b) == [30_004, 30_000]
     swarm.check()
 
 

@@ -192,9 +192,6 @@ def test_a_file_config_and_a_file_secret_may_not_share_their_own_targets_but_may
         (a_service(Mode={"Global": {}}), "global services are not there yet"),
         (a_service(Mode={"ReplicatedJob": {}}), "Mode=ReplicatedJob"),
         (a_service(Mode={"GlobalJob": {}}), "Mode=GlobalJob"),
-        (a_service(task={"Networks": [{"Target": "n1"}]}), "TaskTemplate.Networks=n1"),
-        (a_service(Networks=[{"Target": "n2"}]), "TaskTemplate.Networks=n2"),
-        (a_service(EndpointSpec={"Mode": "dnsrr"}), "EndpointSpec.Mode=dnsrr"),
         (a_service(EndpointSpec={"Ports": [{"TargetPort": 80, "PublishMode": "host"}]}), "PublishMode=host (80)"),
         (
             a_service(task={"Placement": {"Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.a"}}]}}),

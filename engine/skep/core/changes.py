@@ -1,7 +1,7 @@
 """What the world outside sees of events: Docker's own events of swarm scope.
 
 - `describe` looks at the state just before the event is applied, and is pure.
-- Every write of a service, node, secret or config is a change, allocation and update status included; tasks and the
+- Every write of a service, node, network, secret or config is a change, allocation and update status included; tasks and the
   swarm itself give none (FACTS, chapter 10; scenario 45).
 - A change tells what differs in pairs `replicas.old`, `replicas.new`, and no more.
 """
@@ -16,6 +16,10 @@ from skep.core.events import (
     ConfigRemoved,
     ConfigUpdated,
     Event,
+    NetworkAllocated,
+    NetworkCreated,
+    NetworkRemoved,
+    NodeAttached,
     NodeDescribed,
     NodeRemoved,
     NodesJoined,
@@ -39,7 +43,7 @@ from skep.model.states import Availability, Role
 
 
 class Change(Struct, frozen=True):
-    """One event as Docker shows it: `kind` is its type (service, node, secret, config), `action` its verb."""
+    """One event as Docker shows it: `kind` is its type (service, node, network, secret, config), `action` its verb."""
 
     position: Position
     time: Instant
@@ -125,6 +129,10 @@ def _nodes_observed(state: ClusterState, event: NodesObserved) -> list[_Row]:
     return rows
 
 
+def _node_attached(state: ClusterState, event: NodeAttached) -> list[_Row]:
+    return [("node", "update", event.node_id, _named(state.nodes[event.node_id]))]
+
+
 def _node_updated(state: ClusterState, event: NodeUpdated) -> list[_Row]:
     node = state.nodes[event.node_id]
     return [("node", "update", node.id, _named(node) | _of_node_specs(node.spec, event.spec))]
@@ -142,6 +150,21 @@ def _of_node_specs(old: NodeSpec, new: NodeSpec) -> dict[str, str]:
     return _pair(
         "availability", old.availability or Availability.ACTIVE, new.availability or Availability.ACTIVE
     ) | _pair("role", old.role or Role.WORKER, new.role or Role.WORKER)
+
+
+# --- networks
+
+
+def _network_created(_: ClusterState, event: NetworkCreated) -> list[_Row]:
+    return [("network", "create", event.network_id, {"name": event.spec.name})]
+
+
+def _network_allocated(state: ClusterState, event: NetworkAllocated) -> list[_Row]:
+    return [("network", "update", event.network_id, {"name": state.networks[event.network_id].spec.name})]
+
+
+def _network_removed(state: ClusterState, event: NetworkRemoved) -> list[_Row]:
+    return [("network", "remove", event.network_id, {"name": state.networks[event.network_id].spec.name})]
 
 
 # --- secrets and configs
@@ -174,6 +197,7 @@ _DESCRIBE: dict[type[Event], Callable[[ClusterState, Any], list[_Row]]] = {
     NodesJoined: _nodes_joined,
     NodeDescribed: _node_described,
     NodesObserved: _nodes_observed,
+    NodeAttached: _node_attached,
     NodeUpdated: _node_updated,
     NodeRemoved: _node_removed,
     ServiceCreated: _service_created,
@@ -182,6 +206,9 @@ _DESCRIBE: dict[type[Event], Callable[[ClusterState, Any], list[_Row]]] = {
     ServiceUpdateReported: _service_update_reported,
     ServiceAllocated: _service_allocated,
     ServiceRemoved: _service_removed,
+    NetworkCreated: _network_created,
+    NetworkAllocated: _network_allocated,
+    NetworkRemoved: _network_removed,
     SecretCreated: _secret_written,
     SecretUpdated: _secret_written,
     SecretRemoved: _secret_removed,

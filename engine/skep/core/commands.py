@@ -256,10 +256,10 @@ class CreateNetwork(Command, frozen=True, tag="create-network/1"):
 
 
 class AllocateNetwork(Command, frozen=True, tag="allocate-network/1"):
-    """Give a network its VXLAN id and its ranges of addresses."""
+    """Give a network its ranges of addresses, and a VXLAN id for each."""
 
     network_id: NetworkId
-    vni: int
+    vnis: tuple[int, ...]
     ranges: tuple[IpamConfig, ...]
 
 

@@ -287,10 +287,10 @@ class NetworkCreated(Event, frozen=True, tag="network.created/1"):
 
 
 class NetworkAllocated(Event, frozen=True, tag="network.allocated/1"):
-    """The allocator gave a network its VXLAN id and its ranges of addresses."""
+    """The allocator gave a network its ranges of addresses, and a VXLAN id for each."""
 
     network_id: NetworkId
-    vni: int
+    vnis: tuple[int, ...]
     ranges: tuple[IpamConfig, ...]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from skep.core import task_index
+from skep.core import address_index, task_index
 from skep.core.events import (
     ConfigCreated,
     ConfigRemoved,
@@ -169,6 +169,7 @@ def _nodes_joined(state: ClusterState, event: NodesJoined) -> None:
             updated_at=state.time,
             manager=manager,
         )
+        address_index.judge_node(state, node_id)
         _node_touched(state, node_id)
 
 
@@ -207,7 +208,8 @@ def _node_updated(state: ClusterState, event: NodeUpdated) -> None:
 
 
 def _node_removed(state: ClusterState, event: NodeRemoved) -> None:
-    del state.nodes[event.node_id]
+    address_index.free_attachments(state, state.nodes.pop(event.node_id))
+    address_index.judge_node(state, event.node_id)
     orphaned = TaskStatus(TaskState.ORPHANED, state.time, MESSAGES[TaskState.ORPHANED])
     for task in list(state.tasks_on(event.node_id)):
         if not task.state.terminal:

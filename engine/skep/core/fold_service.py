@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from skep.core import address_index
 from skep.core.differences import differences
 from skep.core.events import (
     ServiceAllocated,
@@ -13,6 +14,7 @@ from skep.core.events import (
     ServiceUpdated,
     ServiceUpdateReported,
 )
+from skep.core.fold_network import move_cursors
 from skep.core.indexes import Topic
 from skep.core.policy import rollout_of
 from skep.core.progress import Rebalance, UpdateProgress
@@ -47,6 +49,7 @@ def service_created(state: ClusterState, event: ServiceCreated) -> None:
     state.service_names[spec.name.lower()] = service_id
     use(state, service_id, spec)
     hold_ports(state, state.services[service_id])
+    address_index.judge_service(state, service_id)
     state.touched.keys[Topic.SERVICE, service_id] = None
 
 
@@ -59,6 +62,7 @@ def service_updated(state: ClusterState, event: ServiceUpdated) -> None:
         previous_written=service.written,
         update_status=None,
     )
+    address_index.judge_service(state, event.service_id)
     _end_update(state, event.service_id, event.outcome)
 
 
@@ -71,6 +75,7 @@ def service_rolled_back(state: ClusterState, event: ServiceRolledBack) -> None:
         previous_written=service.written if event.keep_previous else START,
         update_status=event.status,
     )
+    address_index.judge_service(state, event.service_id)
     _end_update(state, event.service_id, event.outcome)
     if not service.spec.kind.is_job:
         _begin_update(state, state.services[event.service_id], service.spec)
@@ -118,6 +123,7 @@ def service_allocated(state: ClusterState, event: ServiceAllocated) -> None:
     """Give a service its ports, and free those that it no longer has."""
     service = state.services[event.service_id]
     free_ports(state, service)
+    address_index.free_vips(state, service)
     for port in event.endpoint.ports:
         chosen = port.publish_mode == "ingress" and _is_dynamic(port.published_port, port.target_port, service)
         if chosen and port.published_port >= state.next_port:
@@ -127,6 +133,11 @@ def service_allocated(state: ClusterState, event: ServiceAllocated) -> None:
     allocated = replace(service, endpoint=event.endpoint, version=state.position, updated_at=state.time)
     state.services[event.service_id] = allocated
     hold_ports(state, allocated)
+    address_index.hold_vips(state, allocated)
+    had = service.endpoint.virtual_ips if service.endpoint else ()
+    move_cursors(state, [vip for vip in event.endpoint.virtual_ips if vip not in had])
+    address_index.judge_service(state, event.service_id)
+    address_index.wake(state)
     state.touched.keys[Topic.SERVICE, event.service_id] = None
 
 
@@ -135,6 +146,9 @@ def service_removed(state: ClusterState, event: ServiceRemoved) -> None:
     service = state.services.pop(event.service_id)
     del state.service_names[service.spec.name.lower()]
     free_ports(state, service)
+    address_index.free_vips(state, service)
+    state.unallocated.pop(service.id, None)
+    address_index.wake(state)
     disuse(state, service.id, service.spec)
     index = state.service_tasks.get(service.id)
     templates = state.templates[service.id]

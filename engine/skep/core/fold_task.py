@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from skep.core import task_index
+from skep.core import address_index, task_index
 from skep.core.events import (
     TasksAdopted,
     TasksAllocated,
@@ -14,6 +14,7 @@ from skep.core.events import (
     TasksReaped,
     TasksReported,
 )
+from skep.core.fold_network import move_cursors
 from skep.core.indexes import NodeTasks, ServiceTasks
 from skep.core.policy import restarts_of
 from skep.core.progress import UpdateProgress
@@ -98,13 +99,16 @@ def _progress(state: ClusterState, service_id: ServiceId) -> UpdateProgress | No
 
 def tasks_allocated(state: ClusterState, event: TasksAllocated) -> None:
     """Let tasks wait for a node, with the addresses that they were given."""
-    for task_id, addresses in zip(event.task_ids, event.addresses, strict=False):
-        if addresses:
-            give(state, task_id, Given(addresses=addresses))
     status = TaskStatus(TaskState.PENDING, state.time, MESSAGES[TaskState.PENDING])
     for task_id in event.task_ids:
         task = state.tasks[task_id]
         task_index.swap(state, task, Task(task.origin, task.node_id, task.desired, status, state.position, state.time))
+    for task_id, addresses in zip(event.task_ids, event.addresses, strict=False):
+        if addresses:
+            give(state, task_id, Given(addresses=addresses))
+            address_index.enter(state, state.tasks[task_id])
+    if event.addresses:
+        move_cursors(state, [a for addresses in event.addresses for a in addresses])
 
 
 def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
@@ -142,6 +146,10 @@ def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
         else:
             _count_by_service(state, node, task_ids)
         assignments[node_id] = assignments[node_id] | task_ids if node_id in assignments else task_ids
+    if state.given:
+        for task_id in event.task_ids:
+            if task_id in state.given:
+                address_index.place(state, tasks[task_id])
 
 
 def _count_by_service(state: ClusterState, node: NodeTasks, task_ids: dict[TaskId, None]) -> None:
@@ -151,10 +159,10 @@ def _count_by_service(state: ClusterState, node: NodeTasks, task_ids: dict[TaskI
 
 
 def tasks_held(state: ClusterState, event: TasksHeld) -> None:
-    """Note why tasks wait; they stay pending."""
+    """Note why tasks wait; they stay as they are."""
     for task_id, reason in zip(event.task_ids, event.reasons, strict=True):
         task = state.tasks[task_id]
-        status = TaskStatus(TaskState.PENDING, state.time, task.status.message, reason)
+        status = TaskStatus(task.status.state, state.time, task.status.message, reason)
         state.tasks[task_id] = Task(task.origin, task.node_id, task.desired, status, state.position, state.time)
 
 

@@ -42,7 +42,9 @@ class Topic(enum.IntEnum):
     OVERLAP = 11
     """A seat has several wanted tasks, of which all but one may stop (key: service)."""
     NETWORK = 12
-    """A network began or was given its addresses (key: network)."""
+    """A network began, was given its addresses, or has one free again (key: network)."""
+    ATTACHMENT = 15
+    """A node has not the addresses that it should have (key: node)."""
     STRANDED = 13
     """A task on a node that keeps none has one companion less in its seat (key: node)."""
     DEMANDS = 14

@@ -6,7 +6,8 @@
 4. Only such states are wanted as may be, and REMOVE is never observed.
 5. A port of the ingress has one holder, and a name one object.
 6. In a slot one task is wanted running, unless an update is about to replace it, or does.
-7. Nothing is newer than the state, or older than its own creation.
+7. No address, subnet or VXLAN id is held twice, or by nobody; an address lies in its network.
+8. Nothing is newer than the state, or older than its own creation.
 
 `check` costs a copy and a rebuild of all.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from skep.core.address_invariants import check_addresses
 from skep.core.rejected import Broken
 from skep.core.state import FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT, RECENT_MAX, ClusterState
 from skep.core.task_index import reindex
@@ -30,15 +32,19 @@ from skep.model.task import Task
 
 _PLAIN_INDEXES = (
     "config_names",
+    "addresses",
     "config_users",
+    "detached",
     "network_names",
     "network_users",
+    "node_networks",
     "node_services",
     "pending",
     "ports",
     "secret_names",
     "secret_users",
     "service_names",
+    "unallocated",
 )
 
 #: While an update is in one of these, a slot may hold its old task and its new one.
@@ -61,6 +67,7 @@ def check(state: ClusterState) -> None:
     _check_names(state)
     _check_ages(state)
     _check_rest(state)
+    check_addresses(state, lambda what, object_id: _broken(state, what, object_id))
     _check_indexes(state)
     for service_id in state.services:
         _check_slots(state, service_id)

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from skep.core.rejected import Rejected
 from skep.core.state import ClusterState
-from skep.model.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
+from skep.model.ids import ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId
+from skep.model.network import Network
 from skep.model.node import Node
 from skep.model.secret import Config, Secret
 from skep.model.service import Service
@@ -48,6 +49,14 @@ def find_config(state: ClusterState, ref: str) -> Config:
     if found is None and (config_id := state.config_names.get(ref)) is not None:
         found = state.configs[config_id]
     return found or _by_prefix("config", state.configs, ref)
+
+
+def find_network(state: ClusterState, ref: str) -> Network:
+    """Return the network of this id, name or id prefix; `Rejected` as for a service."""
+    found = state.networks.get(NetworkId(ref))
+    if found is None and (network_id := state.network_names.get(ref)) is not None:
+        found = state.networks[network_id]
+    return found or _by_prefix("network", state.networks, ref)
 
 
 def find_node(state: ClusterState, ref: str) -> Node:

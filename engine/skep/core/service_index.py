@@ -2,6 +2,7 @@
 
 from typing import TypeVar
 
+from skep.core import address_index
 from skep.core.state import ClusterState
 from skep.model.ids import ConfigId, NetworkId, SecretId, ServiceId
 from skep.model.service import Service, ServiceSpec, TaskTemplate
@@ -17,6 +18,7 @@ def reindex(state: ClusterState) -> None:
     state.config_names = {config.spec.name: config.id for config in state.configs.values()}
     state.network_names = {network.spec.name: network.id for network in state.networks.values()}
     state.node_services = {service.id: None for service in state.services.values() if service.spec.kind.per_node}
+    address_index.reindex(state)
     for service in state.services.values():
         use(state, service.id, service.spec)
         hold_ports(state, service)

@@ -39,8 +39,9 @@ ALL_HISTORY = 1 << 62
 FIRST_DYNAMIC_PORT = 30_000
 LAST_DYNAMIC_PORT = 32_767
 
-#: The first VXLAN id that is given (recorded in scenario 16).
+#: The first VXLAN id that is given (recorded in scenario 16), and the last that there is.
 FIRST_VNI = 4096
+LAST_VNI = (1 << 24) - 1
 
 #: So many command ids are remembered, so that a command sent twice counts once.
 RECENT_MAX = 4096
@@ -56,8 +57,10 @@ class ClusterState:
         "config_users",
         "configs",
         "cursors",
+        "detached",
         "given",
         "given_up",
+        "ingress_id",
         "left",
         "network_names",
         "network_users",
@@ -65,6 +68,7 @@ class ClusterState:
         "next_port",
         "next_subnet",
         "next_vni",
+        "node_networks",
         "node_services",
         "node_tasks",
         "nodes",
@@ -86,6 +90,7 @@ class ClusterState:
         "templates",
         "time",
         "touched",
+        "unallocated",
         "updates",
     )
 
@@ -115,7 +120,8 @@ class ClusterState:
         self.rebalances: dict[ServiceId, Rebalance] = {}
         #: where each spec of a service was set, oldest first
         self.spec_positions: dict[ServiceId, list[Position]] = {}
-        #: the dynamic port, the VXLAN id and the subnet to try next, and the last address given on each network
+        #: what to try next: the dynamic port, the VXLAN id, the subnet by its place in the swarm's pools, and on each
+        #: network the address by its offset in the network's ranges
         self.next_port = FIRST_DYNAMIC_PORT
         self.next_vni = FIRST_VNI
         self.next_subnet = 0
@@ -134,6 +140,13 @@ class ClusterState:
         self.network_users: dict[NetworkId, Ordered[ServiceId]] = {}
         #: addresses in use on each network, as numbers, with what has them: a service, a task or a node
         self.addresses: dict[NetworkId, dict[int, str]] = {}
+        #: the network of published ports; empty if there is none
+        self.ingress_id = NetworkId("")
+        #: networks of the tasks on each node, with how many tasks that live are on each
+        self.node_networks: dict[NodeId, dict[NetworkId, int]] = {}
+        #: services that wait for the allocator, and nodes that do: see `skep.core.address_index`
+        self.unallocated: Ordered[ServiceId] = {}
+        self.detached: Ordered[NodeId] = {}
         #: services that want a task on each node
         self.node_services: Ordered[ServiceId] = {}
         #: published ports in ingress mode: (protocol, port) -> service
@@ -196,7 +209,7 @@ class ClusterState:
 
 _NESTED = frozenset(
     {"service_tasks", "node_tasks", "templates", "given_up", "restarts", "updates", "rebalances", "spec_positions"}
-    | {"secret_users", "config_users", "network_users", "addresses"}
+    | {"secret_users", "config_users", "network_users", "addresses", "node_networks"}
 )
 
 

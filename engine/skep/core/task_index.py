@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from skep.core import service_index
+from skep.core import address_index, service_index
 from skep.core.indexes import NodeTasks, ServiceTasks, Topic
 from skep.core.seats import may_stay, successor
 from skep.core.state import ClusterState
@@ -31,6 +31,8 @@ def add(state: ClusterState, task: Task) -> None:
     if task.node_id:
         state.node_tasks.setdefault(task.node_id, NodeTasks()).all[task_id] = None
     _enter(state, of, task)
+    if task_id in state.given:
+        address_index.enter(state, task)
 
 
 def remove(state: ClusterState, task: Task) -> None:
@@ -39,6 +41,8 @@ def remove(state: ClusterState, task: Task) -> None:
     of = state.service_tasks[service_id]
     _leave(state, of, task)
     task_id = origin.id
+    if task_id in state.given:
+        address_index.leave(state, task)
     del of.all[task_id]
     if _unseat(of.seats, task.seat, task_id) <= state.history_limit:
         of.crowded.pop(task.seat, None)
@@ -74,6 +78,8 @@ def swap(state: ClusterState, old: Task, new: Task) -> None:
     if new.node_id != old.node_id:
         state.node_tasks.setdefault(new.node_id, NodeTasks()).all[new.origin.id] = None
     _enter(state, of, new)
+    if new.origin.id in state.given:
+        address_index.change(state, old, new)
     if now > RUNNING:
         _unblock(state, of, new.origin.id)
 
@@ -143,6 +149,7 @@ def reindex(state: ClusterState) -> None:
     service_index.reindex(state)
     for task in state.tasks.values():
         add(state, task)
+    address_index.rejudge(state)
     for service_id, seats in state.given_up.items():
         for seat in seats:
             judge_seat(state, service_id, seat)
@@ -251,6 +258,8 @@ def _enter_alive(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     task_id, service_id, status = task.origin.id, task.origin.service_id, task.status.state
     if status is TaskState.NEW:
         of.unallocated[task_id] = None
+        if service_id in state.services:
+            state.unallocated[service_id] = None
         state.touched.keys[Topic.NEW, service_id] = None
     elif status is TaskState.PENDING:
         of.pending[task_id] = None
@@ -280,7 +289,10 @@ def _leave(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     if status > RUNNING:
         of.ended.pop(task_id, None)
         return
-    of.unallocated.pop(task_id, None)
+    if of.unallocated:
+        of.unallocated.pop(task_id, None)
+        if not of.unallocated:
+            address_index.judge_service(state, origin.service_id)
     of.pending.pop(task_id, None)
     if not of.pending:
         state.pending.pop(origin.service_id, None)

@@ -6,6 +6,10 @@ from skep.model.container import Driver, Part
 from skep.model.ids import Instant, NetworkId, Position
 
 
+#: The option of the driver that says a network's VXLAN ids, separated by commas.
+VNI_OPTION = "com.docker.network.driver.overlay.vxlanid_list"
+
+
 class IpamConfig(Part, frozen=True):
     """A range of addresses: `subnet` and `ip_range` in CIDR, `gateway` an address."""
 
@@ -34,6 +38,11 @@ class NetworkSpec(Part, frozen=True):
     ipam: Ipam | None = field(default=None, name="IPAMOptions")
 
     @property
+    def overlay(self) -> bool:
+        """Whether the swarm gives it addresses: those of any other driver are each node's own affair."""
+        return self.driver is None or self.driver.name in ("", "overlay")
+
+    @property
     def encrypted(self) -> bool:
         """Whether traffic between nodes is encrypted: said by an option's presence."""
         return self.driver is not None and "encrypted" in self.driver.options
@@ -49,7 +58,7 @@ class NetworkAddress(Struct, frozen=True, gc=False):
 class Network(Struct, frozen=True, kw_only=True):
     """A network as the swarm keeps it; `version` and `written` as of a service.
 
-    `vni` is its VXLAN id, and `ranges` its addresses: none until the allocator gave them.
+    `vnis` are its VXLAN ids and `ranges` its addresses, one for each subnet: none until the allocator gave them.
     """
 
     id: NetworkId
@@ -58,5 +67,14 @@ class Network(Struct, frozen=True, kw_only=True):
     written: Position
     created_at: Instant
     updated_at: Instant
-    vni: int = 0
+    vnis: tuple[int, ...] = ()
     ranges: tuple[IpamConfig, ...] = ()
+
+    @property
+    def allocated(self) -> bool:
+        """Whether it has all that it will ever be given."""
+        return bool(self.ranges) or not self.spec.overlay
+
+
+#: What `swarm init` makes for the ports that services publish on every node (recorded in scenario 25).
+INGRESS = NetworkSpec(name="ingress", labels={}, driver=Driver(), ingress=True, ipam=Ipam(driver=Driver()))

@@ -268,7 +268,8 @@ class JobStatus(Struct, frozen=True):
 class TaskTemplate(Struct, frozen=True):
     """All of a service's spec that makes its tasks what they are; tasks name it by the position that set it.
 
-    Each run of a job has a template of its own: `iteration` tells them apart.
+    Each run of a job has a template of its own: `iteration` tells them apart. `dnsrr` says that the service has no
+    address of its own where it could have one: to change that replaces tasks (recorded in scenario 25).
     """
 
     service_name: str
@@ -276,16 +277,21 @@ class TaskTemplate(Struct, frozen=True):
     networks: tuple[NetworkAttachment, ...] = ()
     ports: tuple[PortConfig, ...] = ()
     iteration: int = 0
+    dnsrr: bool = False
 
     @staticmethod
     def of(spec: ServiceSpec, iteration: int = 0) -> "TaskTemplate":
         """Return the template that `spec` gives its tasks."""
+        networks = spec.template.networks or spec.networks
+        endpoint = spec.endpoint_spec
+        ports = endpoint.ports if endpoint else ()
         return TaskTemplate(
             service_name=spec.name,
             spec=spec.template,
-            networks=spec.template.networks or spec.networks,
-            ports=spec.endpoint_spec.ports if spec.endpoint_spec else (),
+            networks=networks,
+            ports=ports,
             iteration=iteration,
+            dnsrr=endpoint is not None and endpoint.mode == "dnsrr" and bool(networks or ports),
         )
 
 

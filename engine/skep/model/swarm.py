@@ -109,7 +109,10 @@ class RootCa(Struct, frozen=True):
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
-    """The swarm as it keeps itself; `version` and `written` as of a service."""
+    """The swarm as it keeps itself; `version` and `written` as of a service.
+
+    `routing_mesh` says that there ever was an ingress network, so that ports cannot be published while there is none.
+    """
 
     id: ClusterId
     spec: SwarmSpec
@@ -123,3 +126,4 @@ class Cluster(Struct, frozen=True, kw_only=True):
     default_addr_pool: tuple[str, ...] = ()
     subnet_size: int = 24
     data_path_port: int = 4789
+    routing_mesh: bool = False

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
+from skep.core.address_index import wants_ingress
 from skep.core.commands import (
     AllocateService,
     CreateService,
@@ -24,19 +27,20 @@ from skep.core.events import (
     ServiceUpdated,
     ServiceUpdateReported,
 )
+from skep.core.lookup import find_network
 from skep.core.outcomes import COMPLETED, PAUSED, ROLLED_BACK, SUPERSEDED, outcome_of
 from skep.core.rejected import Code, Rejected
 from skep.core.rules.service import check_service, needs_later, stored
 from skep.core.state import ClusterState
 from skep.model.container import ConfigReference, SecretReference
 from skep.model.ids import ConfigId, Position, SecretId, ServiceId
-from skep.model.service import PortConfig, Service, ServiceSpec, UpdateStatus
+from skep.model.service import NetworkAttachment, PortConfig, Service, ServiceSpec, TaskTemplate, UpdateStatus
 from skep.model.states import GOING, Mode, UpdateState
 
 
 def create_service(state: ClusterState, command: CreateService) -> tuple[Event, ...]:
     """Begin a service under a name that is free."""
-    spec = stored(command.spec)
+    spec = _stored(state, command.spec)
     _check(state, spec, None)
     if spec.name.lower() in state.service_names:
         raise Rejected(
@@ -48,7 +52,7 @@ def create_service(state: ClusterState, command: CreateService) -> tuple[Event, 
 def update_service(state: ClusterState, command: UpdateService) -> tuple[Event, ...]:
     """Give a service a new spec, even an equal one: that too makes a version, as on Swarm."""
     service = _known(state, command.service_id)
-    spec = stored(command.spec)
+    spec = _stored(state, command.spec)
     _check(state, spec, service)
     check_version(service, command.version)
     if spec.name != service.spec.name:
@@ -156,7 +160,10 @@ def _check(state: ClusterState, spec: ServiceSpec, service: Service | None) -> N
 
 
 def _check_references(state: ClusterState, spec: ServiceSpec, service: Service | None) -> None:
-    _check_ports(state, spec.endpoint_spec.ports if spec.endpoint_spec else (), service)
+    ports = spec.endpoint_spec.ports if spec.endpoint_spec else ()
+    _check_ports(state, ports, service)
+    _check_networks(state, TaskTemplate.of(spec))
+    _check_ingress(state, ports)
     _check_secrets(state, spec.container.secrets)
     _check_configs(state, spec.container.configs)
 
@@ -171,6 +178,33 @@ def _check_ports(state: ClusterState, ports: Iterable[PortConfig], service: Serv
                 f"port '{port.published_port}' is already in use by service "
                 f"'{state.services[holder].spec.name}' ({holder}) as an ingress port"
             )
+
+
+def _stored(state: ClusterState, spec: ServiceSpec) -> ServiceSpec:
+    """Return `spec` as a swarm keeps it: its networks are named by their ids (recorded)."""
+    spec = stored(spec)
+    task = spec.task_template
+    if task is not None and task.networks:
+        spec = replace(spec, task_template=replace(task, networks=_resolved(state, task.networks)))
+    return replace(spec, networks=_resolved(state, spec.networks)) if spec.networks else spec
+
+
+def _resolved(state: ClusterState, networks: tuple[NetworkAttachment, ...]) -> tuple[NetworkAttachment, ...]:
+    return tuple(replace(one, target=find_network(state, one.target).id) for one in networks)
+
+
+def _check_networks(state: ClusterState, template: TaskTemplate) -> None:
+    for one in template.networks:
+        network = find_network(state, one.target)
+        if network.spec.ingress:
+            name = network.spec.name
+            raise Rejected.invalid(f'Service cannot be explicitly attached to the ingress network "{name}"')
+
+
+def _check_ingress(state: ClusterState, ports: tuple[PortConfig, ...]) -> None:
+    needed = state.cluster is not None and state.cluster.routing_mesh and wants_ingress(ports)
+    if needed and not state.ingress_id:
+        raise Rejected.precondition("service needs ingress network, but no ingress network is present")
 
 
 def _check_secrets(state: ClusterState, references: Iterable[SecretReference]) -> None:

@@ -2,10 +2,12 @@
 
 from skep.core.commands import InitSwarm, LeaveSwarm, StartEngine, UpdateSwarm
 from skep.core.decide.versions import check_version
-from skep.core.events import EngineStarted, Event, SwarmInitialized, SwarmLeft, SwarmUpdated
+from skep.core.events import EngineStarted, Event, NetworkCreated, SwarmInitialized, SwarmLeft, SwarmUpdated
 from skep.core.rejected import Rejected
 from skep.core.rules.swarm import check_swarm, stored_swarm, updated_swarm
 from skep.core.state import ClusterState
+from skep.core.subnets import parse_subnet
+from skep.model.network import INGRESS
 
 
 def start_engine(state: ClusterState, command: StartEngine) -> tuple[Event, ...]:  # noqa: ARG001 - always a fact
@@ -18,7 +20,8 @@ def init_swarm(state: ClusterState, command: InitSwarm) -> tuple[Event, ...]:
     if state.cluster is not None or state.left:
         raise Rejected.precondition("this log already holds a swarm")
     check_swarm(command.spec, new=True)
-    return (
+    _check_pools(command)
+    begun = (
         SwarmInitialized(
             cluster_id=command.cluster_id,
             spec=stored_swarm(command.spec),
@@ -30,6 +33,18 @@ def init_swarm(state: ClusterState, command: InitSwarm) -> tuple[Event, ...]:
             data_path_port=command.data_path_port,
         ),
     )
+    return begun if command.ingress_id is None else (*begun, NetworkCreated(command.ingress_id, INGRESS))
+
+
+def _check_pools(command: InitSwarm) -> None:
+    """Reject pools from which no subnet can be cut."""
+    for pool in command.default_addr_pool:
+        try:
+            subnet = parse_subnet(pool)
+        except ValueError:
+            raise Rejected.invalid(f"invalid CIDR address: {pool}", bare=True) from None
+        if not subnet.prefixlen <= command.subnet_size <= subnet.max_prefixlen:
+            raise Rejected.invalid(f"subnets of {command.subnet_size} bits cannot be cut from {pool}", bare=True)
 
 
 def update_swarm(state: ClusterState, command: UpdateSwarm) -> tuple[Event, ...]:

@@ -101,7 +101,7 @@ def hold_tasks(state: ClusterState, command: HoldTasks) -> tuple[Event, ...]:
     rows = [
         (i, reason)
         for i, reason in zip(command.task_ids, command.reasons, strict=True)
-        if _waits(state, i) and state.tasks[i].status.err != reason
+        if _waits(state, i, TaskState.NEW) and state.tasks[i].status.err != reason
     ]
     return (TasksHeld(tuple(i for i, _ in rows), tuple(r for _, r in rows)),) if rows else ()
 
@@ -159,10 +159,10 @@ def reap_tasks(state: ClusterState, command: ReapTasks) -> tuple[Event, ...]:
     return (TasksReaped(rows),) if rows else ()
 
 
-def _waits(state: ClusterState, task_id: TaskId) -> bool:
-    """Whether a task waits for a node."""
+def _waits(state: ClusterState, task_id: TaskId, *states: TaskState) -> bool:
+    """Whether a task waits for a node, or in another of these states."""
     task = state.tasks.get(task_id)
-    return task is not None and task.status.state is PENDING and task.wanted
+    return task is not None and task.status.state in (PENDING, *states) and task.wanted
 
 
 def _is_news(command: ReportTasks, task: Task, status: TaskStatus) -> bool:

@@ -5,7 +5,9 @@ allocator gives ports and addresses, the scheduler gives tasks to nodes. The dis
 """
 
 from skep.core.indexes import Topic
-from skep.core.plan.allocator import plan_allocation
+from skep.core.plan.allocator.attachments import plan_attachments
+from skep.core.plan.allocator.networks import plan_networks
+from skep.core.plan.allocator.services import plan_allocation
 from skep.core.plan.orchestrator.enforcer import plan_enforcement
 from skep.core.plan.orchestrator.handovers import plan_handovers
 from skep.core.plan.orchestrator.nodes import plan_nodes
@@ -20,6 +22,7 @@ from skep.core.state import ClusterState
 
 #: Every plan by its stored name, in the order in which they are made when several are due.
 PLANS: dict[str, Planner] = {
+    "networks": plan_networks,
     "allocation": plan_allocation,
     "nodes": plan_nodes,
     "enforcement": plan_enforcement,
@@ -29,6 +32,7 @@ PLANS: dict[str, Planner] = {
     "restarts": plan_restarts,
     "starts": plan_starts,
     "placement": plan_placement,
+    "attachments": plan_attachments,
     "reaping": plan_reaping,
 }
 
@@ -51,14 +55,15 @@ WAKES: dict[Topic, tuple[str, ...]] = {
     Topic.REAPABLE: ("reaping",),
     Topic.WANTED: ("updates",),
     Topic.OVERLAP: ("handovers",),
-    Topic.NETWORK: (),
+    Topic.NETWORK: ("networks",),
+    Topic.ATTACHMENT: ("attachments",),
 }
 
 #: Plans whose key is always this one.
 SINGLE_KEY = {"placement": ""}
 
 #: Plans whose keys are nodes.
-BY_NODE = ("nodes", "enforcement")
+BY_NODE = ("nodes", "enforcement", "attachments")
 
 
 def keys_of(topic: Topic, key: str) -> tuple[tuple[str, str], ...]:
@@ -71,8 +76,9 @@ def every_key(state: ClusterState) -> list[tuple[str, str]]:
     services = [*state.services, *(i for i in state.service_tasks if i not in state.services)]
     keys = [("placement", "")]
     keys += [(plan, node_id) for plan in BY_NODE for node_id in state.nodes]
+    keys += [("networks", network_id) for network_id in state.networks]
     for plan in PLANS:
-        if plan != "placement" and plan not in BY_NODE:
+        if plan not in ("placement", "networks", *BY_NODE):
             keys += [(plan, service_id) for service_id in services]
     return keys
 

@@ -11,8 +11,6 @@ def needs_later(spec: ServiceSpec) -> None:
     """Reject what this version does not run, naming field and value."""
     _check_mode(spec)
     task = spec.template
-    for network in (*task.networks, *spec.networks):
-        raise _later("networks of services", "TaskTemplate.Networks", network.target)
     if spec.endpoint_spec is not None:
         _check_endpoint(spec.endpoint_spec)
     if task.placement is not None and task.placement.preferences:
@@ -47,8 +45,6 @@ def _check_reservations(wanted: Reservations) -> None:
 
 
 def _check_endpoint(endpoint: EndpointSpec) -> None:
-    if endpoint.mode == "dnsrr":
-        raise _later("services found by DNS alone", "EndpointSpec.Mode", "dnsrr")
     for port in endpoint.ports:
         if port.publish_mode == "host":
             raise _later("ports of the host", "EndpointSpec.Ports.PublishMode", f"host ({port.target_port})")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from skep.core.commands import CreateTasks
 from skep.core.plan.plan import Ids
 from skep.model.ids import EPOCH, Instant, NodeId, Seat, TaskId
-from skep.model.service import Service
+from skep.model.service import Service, TaskTemplate
 from skep.model.states import TaskState
 from skep.model.task import Task
 
@@ -43,4 +43,5 @@ def create(
 
 def _needs_allocation(service: Service) -> bool:
     """Whether new tasks of a service wait for the allocator first."""
-    return service.endpoint is None and bool(service.spec.endpoint_spec and service.spec.endpoint_spec.ports)
+    template = TaskTemplate.of(service.spec)
+    return bool(template.networks or template.ports)

@@ -1,0 +1,59 @@
+"""Addresses, one after another: as recorded in FACTS, chapter 9, none is used again before the range is used up."""
+
+from skep.core.state import ClusterState
+from skep.core.subnets import Ranges, text_of
+from skep.model.ids import NetworkId
+
+
+class _Range:
+    """What one network has left."""
+
+    def __init__(self, state: ClusterState, network_id: NetworkId) -> None:
+        self.ranges = Ranges(state.networks[network_id].ranges)
+        self.held = state.addresses.get(network_id, {})
+        self.taken: dict[int, None] = {}
+        self.cursor = state.cursors.get(network_id, 0)
+        self.free = self.ranges.capacity - len(self.held)
+
+
+class Addresses:
+    """What one plan draws: on top of the state, which has not heard of it yet."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+        self._ranges: dict[NetworkId, _Range] = {}
+
+    def lacking(self, networks: list[NetworkId]) -> str:
+        """Return why not every one of `networks` has an address left; empty if each has."""
+        wanted: dict[NetworkId, int] = {}
+        for network_id in networks:
+            wanted[network_id] = wanted.get(network_id, 0) + 1
+        for network_id, count in wanted.items():
+            network = self._state.networks[network_id]
+            if not network.allocated:
+                return f"network {network.spec.name} has no subnet yet"
+            if network.ranges and self._range(network_id).free < count:
+                return f"no address left on network {network.spec.name}"
+        return ""
+
+    def draw(self, network_id: NetworkId) -> str:
+        """Return the next address of a network that lacks none; empty where each node gives its own."""
+        if not self._state.networks[network_id].ranges:
+            return ""
+        this = self._range(network_id)
+        ranges, cursor = this.ranges, this.cursor
+        while True:  # it ends: one is free
+            number, prefix = ranges.at(cursor % ranges.size)
+            cursor += 1
+            if number not in this.held and number not in this.taken and number not in ranges.reserved:
+                break
+        this.cursor = cursor % ranges.size
+        this.taken[number] = None
+        this.free -= 1
+        return text_of(number, prefix)
+
+    def _range(self, network_id: NetworkId) -> _Range:
+        found = self._ranges.get(network_id)
+        if found is None:
+            found = self._ranges[network_id] = _Range(self._state, network_id)
+        return found
