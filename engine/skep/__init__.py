@@ -1,7 +1,8 @@
 """skep: Docker Swarm's control plane as an event-sourced engine that other programs embed."""
 
 from skep.core.rejected import Rejected
-from skep.model.build import service_spec
+from skep.model.build import network_spec, service_spec
+from skep.model.network import NetworkSpec
 from skep.model.secret import ConfigSpec, SecretSpec
 from skep.model.service import ServiceSpec
 from skep.runtime.cluster import Cluster
@@ -26,6 +27,7 @@ __all__ = [
     "EngineError",
     "EngineFailed",
     "LastManager",
+    "NetworkSpec",
     "NoSwarm",
     "OutcomeUnknown",
     "Rejected",
@@ -34,5 +36,6 @@ __all__ = [
     "TimedOut",
     "Unavailable",
     "__version__",
+    "network_spec",
     "service_spec",
 ]

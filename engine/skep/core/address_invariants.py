@@ -1,5 +1,6 @@
-"""What always holds of addresses, ports' network and subnets: nothing is held twice, outside its network, or by nobody."""
+"""What always holds of addresses and subnets: nothing is held twice, outside its network, or by nobody."""
 
+import itertools
 from collections.abc import Callable, Iterator
 
 from skep.core import address_index
@@ -58,7 +59,7 @@ def _check_networks(state: ClusterState, broken: Breaks) -> None:
                 raise broken(f"VXLAN id {vni} is both {vnis[vni]}'s and {network.id}'s", network.id)
         spans += [(*span_of(config.subnet), network.id) for config in network.ranges]
     spans.sort()
-    for (_, last, one), (first, _, other) in zip(spans, spans[1:], strict=False):
+    for (_, last, one), (first, _, other) in itertools.pairwise(spans):
         if first <= last:
             raise broken(f"networks {one} and {other} overlap", other)
     if not FIRST_VNI <= state.next_vni <= LAST_VNI:

@@ -5,7 +5,6 @@ from msgspec import Struct, field
 from skep.model.container import Driver, Part
 from skep.model.ids import Instant, NetworkId, Position
 
-
 #: The option of the driver that says a network's VXLAN ids, separated by commas.
 VNI_OPTION = "com.docker.network.driver.overlay.vxlanid_list"
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from skep.model.container import Driver
 from skep.model.ids import ConfigId, Instant, NodeId, Position, SecretId, ServiceId, TaskId
+from skep.model.network import NetworkAddress
 from skep.model.node import Node, NodeDescription
 from skep.model.service import TaskTemplate
 from skep.model.states import TaskState
@@ -53,7 +54,7 @@ class SessionMessage(Struct, frozen=True):
 
 
 class AssignedTask(Struct, frozen=True):
-    """A task as its node's agent sees it."""
+    """A task as its node's agent sees it; `addresses` are its own, one for each network that it joins."""
 
     id: TaskId
     service_id: ServiceId
@@ -66,6 +67,7 @@ class AssignedTask(Struct, frozen=True):
     template: TaskTemplate
     desired: TaskState
     status: TaskStatus
+    addresses: tuple[NetworkAddress, ...] = ()
 
     @property
     def name(self) -> str:

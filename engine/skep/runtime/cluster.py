@@ -28,7 +28,7 @@ from skep.ports.storage import Storage, Store
 from skep.runtime import watching
 from skep.runtime.engine import Engine, ExecutorFactory, LocalNodes
 from skep.runtime.errors import AlreadyInSwarm, EngineFailed, NoSwarm, TimedOut
-from skep.runtime.facades import Configs, Nodes, Secrets, Services, Tasks
+from skep.runtime.facades import Configs, Networks, Nodes, Secrets, Services, Tasks
 from skep.runtime.memory import MemoryStorage
 from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.simulated import SimulatedExecutor
@@ -51,6 +51,7 @@ class Cluster:
         self.tasks = Tasks(self)
         self.secrets = Secrets(self)
         self.configs = Configs(self)
+        self.networks = Networks(self)
         self.recovered = ""
         self._storage = storage
         self._local = nodes

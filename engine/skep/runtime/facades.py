@@ -1,4 +1,7 @@
-"""The parts of a `Cluster`: services, nodes, secrets, configs. Each verb is one command; each answer is durable."""
+"""The parts of a `Cluster`: services, nodes, networks, secrets, configs.
+
+Each verb is one command; each answer is durable.
+"""
 
 from typing import Protocol
 
@@ -8,9 +11,11 @@ from skep.core.codec import decode_record
 from skep.core.commands import (
     Command,
     CreateConfig,
+    CreateNetwork,
     CreateSecret,
     CreateService,
     RemoveConfig,
+    RemoveNetwork,
     RemoveNode,
     RemoveSecret,
     RemoveService,
@@ -21,12 +26,13 @@ from skep.core.commands import (
     UpdateService,
 )
 from skep.core.events import ServiceCreated, ServiceRolledBack, ServiceUpdated
-from skep.core.lookup import find_config, find_node, find_secret, find_service, find_task
+from skep.core.lookup import find_config, find_network, find_node, find_secret, find_service, find_task
 from skep.core.record import Actor
 from skep.core.rejected import Rejected
 from skep.core.rules.secret import check_secret
 from skep.core.state import ClusterState
-from skep.model.ids import ConfigId, NodeId, Position, SecretId, ServiceId
+from skep.model.ids import ConfigId, NetworkId, NodeId, Position, SecretId, ServiceId
+from skep.model.network import Network, NetworkSpec
 from skep.model.node import Node, NodeSpec
 from skep.model.secret import Config, ConfigSpec, Secret, SecretSpec
 from skep.model.service import Outcome, ReplicatedMode, Service, ServiceMode, ServiceSpec
@@ -180,6 +186,28 @@ class Tasks(_Part):
     async def get(self, ref: str) -> Task:
         """Return a task by id; raise `Rejected` if there is none."""
         return await self._home.engine.writer.read(lambda s: find_task(s, ref))
+
+
+class Networks(_Part):
+    """Networks of the swarm. `ref` is an id, a name, or the unique beginning of an id."""
+
+    async def list(self) -> list[Network]:
+        """Return all networks, by id; the one of published ports, `ingress`, among them."""
+        return await self._home.engine.writer.read(lambda s: [s.networks[i] for i in sorted(s.networks)])
+
+    async def get(self, ref: str) -> Network:
+        """Return a network; raise `Rejected` if there is none."""
+        return await self._home.engine.writer.read(lambda s: find_network(s, ref))
+
+    async def create(self, spec: NetworkSpec, *, actor: Actor = EMBEDDED) -> NetworkId:
+        """Begin a network, and return its id; it has its subnets when this returns, if they can be had."""
+        network_id = NetworkId(self._home.ids.new())
+        await self._submit(CreateNetwork(network_id, spec), actor)
+        return network_id
+
+    async def remove(self, network_id: NetworkId, *, actor: Actor = EMBEDDED) -> None:
+        """End a network that no service uses."""
+        await self._submit(RemoveNetwork(network_id), actor)
 
 
 class Secrets(_Part):

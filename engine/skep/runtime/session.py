@@ -137,6 +137,7 @@ def _assigned_task(state: ClusterState, task: Task, hostname: str) -> AssignedTa
         template=template,
         desired=task.desired,
         status=task.status,
+        addresses=state.given[task.origin.id].addresses if task.origin.id in state.given else (),
     )
 
 

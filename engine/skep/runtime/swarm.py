@@ -11,7 +11,7 @@ from skep.core.record import Actor
 from skep.core.rules.node import parse_availability
 from skep.core.rules.swarm import check_swarm
 from skep.core.state import ClusterState
-from skep.model.ids import ClusterId, NodeId, Position
+from skep.model.ids import ClusterId, NetworkId, NodeId, Position
 from skep.model.node import ManagerStatus, NodeDescription, NodeSpec
 from skep.model.secret import Sealed
 from skep.model.states import Availability, Role
@@ -113,6 +113,7 @@ class Swarm:
                     default_addr_pool=default_addr_pool,
                     subnet_size=subnet_size,
                     data_path_port=data_path_port or 4789,
+                    ingress_id=NetworkId(self._home.ids.new()),
                 ),
                 JoinNodes(
                     node_ids=(node_id,),

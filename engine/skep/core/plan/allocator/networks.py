@@ -1,7 +1,7 @@
 """Networks: subnets that overlap no other, as asked for or from the swarm's pools, and a VXLAN id for each.
 
-A removed subnet, or id, is not given again at once: the next one is (FACTS, chapter 9). What cannot be had is looked for
-again when a network is removed.
+A removed subnet, or id, is not given again at once: the next one is (FACTS, chapter 9). What cannot be had is looked
+for again when a network is removed.
 """
 
 from bisect import bisect_right, insort
