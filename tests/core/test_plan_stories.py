@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from skep.core.codec import decode_record, decode_state, encode_record, encode_state
 from skep.core.commands import (
     CreateSecret,
+    RebalanceService,
     RemoveNode,
     RemoveSecret,
     RemoveService,
@@ -154,6 +155,9 @@ class Story(CoreSwarm):
     def _rollback(self, a: int, _: int) -> None:
         service = self._one(self.state.services, a)
         self.submit(RollbackService(service.id, service.version))
+
+    def _rebalance(self, a: int, b: int) -> None:
+        self.submit(RebalanceService(self._one(self.state.services, a).id, 1 + b % 4))
 
     def _remove(self, a: int, _: int) -> None:
         self.submit(RemoveService(self._one(self.state.services, a).id))
@@ -294,6 +298,7 @@ def assert_at_rest(story: Story) -> None:
         held = [t for t in tasks if t.status.err and story.state.template_of(t).spec.placement]
         if held:
             continue
+        assert service.id not in story.state.rebalances, f"{service} is rebalanced for ever: {tasks}"
         given_up = story.state.given_up.get(service.id, {})
         assert len(tasks) == max(0, (service.spec.replicas or 0) - len(given_up)), f"{service} has {tasks}"
         assert status is None or status.state.endswith("completed"), service

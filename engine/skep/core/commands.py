@@ -184,6 +184,7 @@ class CreateTasks(Command, frozen=True, tag="create-tasks/1"):
     replaces: tuple[TaskId, ...] = ()
     start_at: tuple[Instant, ...] = ()
     attempts: tuple[int, ...] = ()
+    rebalance: bool = False
 
 
 class AllocateTasks(Command, frozen=True, tag="allocate-tasks/1"):

@@ -194,7 +194,8 @@ class TasksCreated(Event, frozen=True, tag="tasks.created/1"):
     """An orchestrator made tasks for a service.
 
     `slots` is empty where the mode has none; `node_ids` where the scheduler chooses; `replaces` where nothing is
-    replaced; `start_at` (instants) where all may run at once; `attempts` where none is a restart.
+    replaced; `start_at` (instants) where all may run at once; `attempts` where none is a restart. `rebalance` says that
+    it is one that takes over as its service is spread anew.
     """
 
     minted: ClassVar[str] = "task_ids"
@@ -209,6 +210,7 @@ class TasksCreated(Event, frozen=True, tag="tasks.created/1"):
     replaces: tuple[TaskId, ...] = ()
     start_at: tuple[Instant, ...] = ()
     attempts: tuple[int, ...] = ()
+    rebalance: bool = False
 
 
 class TasksAllocated(Event, frozen=True, tag="tasks.allocated/1"):

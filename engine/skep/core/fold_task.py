@@ -68,6 +68,8 @@ def tasks_created(state: ClusterState, event: TasksCreated) -> None:
             task_index.revive(state, service_id, task.seat)
     if event.attempts:
         _note_restarts(state, service_id, created)
+    if event.rebalance:
+        state.rebalances[service_id].begin_move(state.tasks, event.task_ids[0])
     progress = _progress(state, service_id)
     if progress is not None and state.services[service_id].spec_version == spec_version:
         progress.note_made(created, time)

@@ -5,7 +5,7 @@
 3. A task is on a known node, or has ended; between ASSIGNED and RUNNING it has a node.
 4. Only such states are wanted as may be, and REMOVE is never observed.
 5. A port of the ingress has one holder, and a name one object.
-6. In a slot one task is wanted running, unless an update is about to replace it, or does.
+6. In a slot one task is wanted running, unless an update is about to replace it, or does, or it is handed over.
 7. No address, subnet or VXLAN id is held twice, or by nobody; an address lies in its network.
 8. Nothing is newer than the state, or older than its own creation.
 
@@ -22,7 +22,7 @@ from skep.core.address_invariants import check_addresses
 from skep.core.rejected import Broken
 from skep.core.state import FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT, RECENT_MAX, ClusterState
 from skep.core.task_index import reindex
-from skep.model.ids import START, ServiceId, TaskId
+from skep.model.ids import NO_TASK, START, ServiceId, TaskId
 from skep.model.node import Node
 from skep.model.secret import Config, Secret
 from skep.model.service import Service
@@ -233,9 +233,18 @@ def _check_slots(state: ClusterState, service_id: ServiceId) -> None:
             if task.desired is TaskState.RUNNING and not task.state.terminal
         ]
         for other, task in itertools.pairwise(running):
-            if not _replaces(other, task):
+            if not _replaces(other, task) and not _follows(state, task, other):
                 what = f"slot {slot} of service {service_id} has two tasks, {other.id} and {task.id}"
                 raise _broken(state, what, service_id)
+
+
+def _follows(state: ClusterState, task: Task, other: Task) -> bool:
+    """Whether one replaces the other by way of tasks that ended meanwhile, some of which may be forgotten."""
+    newer, older = (task, other) if task.origin.created > other.origin.created else (other, task)
+    before = newer.origin.replaces
+    while before != older.id and before in state.tasks:
+        before = state.tasks[before].origin.replaces
+    return before == older.id or (before != NO_TASK and before not in state.tasks)
 
 
 def _replaces(one: Task, other: Task) -> bool:

@@ -3,10 +3,13 @@
 Both are tables of the state: what they know is in no other table (a failed task may have been forgotten since).
 """
 
+from collections.abc import Mapping
+
 from msgspec import Struct, field
 
 from skep.core.indexes import Ordered
 from skep.model.ids import EPOCH, Instant, Position, Seat, TaskId
+from skep.model.states import TaskState
 from skep.model.task import Task
 
 #: So many ids of tasks are kept of one update, and so many of those that failed.
@@ -89,6 +92,13 @@ class Rebalance(Struct):
     budget: int
     moved: int = 0
     moving: TaskId = TaskId("")
+
+    def begin_move(self, tasks: Mapping[TaskId, Task], task_id: TaskId) -> None:
+        """Take that `task_id` takes over from another. The one before it counts, if it runs."""
+        before = tasks.get(self.moving)
+        if before is not None and before.wanted and before.state is TaskState.RUNNING:
+            self.moved += 1
+        self.moving = task_id
 
     def copy(self) -> "Rebalance":
         """Return an independent copy."""

@@ -56,6 +56,7 @@ def create_tasks(state: ClusterState, command: CreateTasks) -> tuple[Event, ...]
             replaces=command.replaces,
             start_at=command.start_at,
             attempts=command.attempts,
+            rebalance=command.rebalance,
         ),
     )
 

@@ -12,6 +12,7 @@ from skep.core.plan.orchestrator.enforcer import plan_enforcement
 from skep.core.plan.orchestrator.handovers import plan_handovers
 from skep.core.plan.orchestrator.nodes import plan_nodes
 from skep.core.plan.orchestrator.reaper import plan_reaping
+from skep.core.plan.orchestrator.rebalancing import plan_rebalancing
 from skep.core.plan.orchestrator.replicas import plan_replicas
 from skep.core.plan.orchestrator.restarts import plan_restarts
 from skep.core.plan.orchestrator.starts import plan_starts
@@ -29,6 +30,7 @@ PLANS: dict[str, Planner] = {
     "handovers": plan_handovers,
     "updates": plan_updates,
     "replicas": plan_replicas,
+    "rebalancing": plan_rebalancing,
     "restarts": plan_restarts,
     "starts": plan_starts,
     "placement": plan_placement,
@@ -42,10 +44,10 @@ VERSIONS = {"allocation": 2, "nodes": 2, "updates": 2, "replicas": 2, "restarts"
 
 #: Which plans a change wakes, with the change's own key; "placement" has one key for the whole cluster.
 WAKES: dict[Topic, tuple[str, ...]] = {
-    Topic.SERVICE: ("allocation", "handovers", "updates", "replicas", "reaping"),
-    Topic.ENDED: ("updates", "restarts"),
+    Topic.SERVICE: ("allocation", "handovers", "updates", "replicas", "reaping", "rebalancing"),
+    Topic.ENDED: ("updates", "restarts", "rebalancing"),
     Topic.STOPPED: ("updates", "replicas", "reaping", "placement"),
-    Topic.RUNNING: ("updates",),
+    Topic.RUNNING: ("updates", "rebalancing"),
     Topic.WAITING: ("starts",),
     Topic.NEW: ("allocation",),
     Topic.PENDING: ("placement",),
@@ -53,7 +55,7 @@ WAKES: dict[Topic, tuple[str, ...]] = {
     Topic.STRANDED: ("nodes",),
     Topic.DEMANDS: ("enforcement",),
     Topic.REAPABLE: ("reaping",),
-    Topic.WANTED: ("updates",),
+    Topic.WANTED: ("updates", "rebalancing"),
     Topic.OVERLAP: ("handovers",),
     Topic.NETWORK: ("networks",),
     Topic.ATTACHMENT: ("attachments",),
