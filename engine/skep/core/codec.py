@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from skep.core.commands import COMMANDS, Command
 from skep.core.events import EVENTS, Event
+from skep.core.failures import Failures
 from skep.core.progress import Rebalance, UpdateProgress
 from skep.core.record import Actor, Planned, Record, Submitted
 from skep.core.state import ClusterState
@@ -192,6 +193,7 @@ class Snapshot(Struct):
     updates: dict[ServiceId, UpdateProgress]
     outcomes: dict[ServiceId, tuple[Outcome, ...]]
     rebalances: dict[ServiceId, Rebalance]
+    failures: dict[ServiceId, Failures]
     spec_positions: dict[ServiceId, list[Position]]
     cursors: dict[NetworkId, int]
     next_port: int
@@ -202,7 +204,7 @@ class Snapshot(Struct):
 
 #: What a snapshot holds in the form that the state has.
 _AS_THEY_ARE = (
-    *("templates", "given", "given_up", "restarts", "updates", "outcomes", "rebalances", "spec_positions"),
+    *("templates", "given", "given_up", "restarts", "updates", "outcomes", "rebalances", "failures", "spec_positions"),
     *("cursors", "next_port", "next_vni", "next_subnet", "recent"),
 )
 

@@ -24,6 +24,7 @@ _VALUE = re.compile(r"[a-zA-Z0-9:\-_ \t\n\f\r.*()?+\[\]\\^$|/]+")
 
 _NODE_LABEL = "node.labels."
 _ENGINE_LABEL = "engine.labels."
+_NONE: dict[str, str] = {}
 
 
 class Constraint(Struct, frozen=True):
@@ -68,20 +69,29 @@ def matches_all(texts: Iterable[str], node: Node) -> bool:
 
 def matches(constraint: Constraint, node: Node) -> bool:
     """Whether `node` fulfils `constraint`."""
-    key = constraint.key.lower()
+    return matcher(constraint)(node)
+
+
+def matcher(constraint: Constraint) -> Callable[[Node], bool]:
+    """Return what says whether a node fulfils `constraint`: for asking many."""
+    key, equal, value = constraint.key.lower(), constraint.equal, constraint.value.casefold()
     if key == "node.ip":
-        return _matches_address(constraint, node.status.addr)
+        return lambda node: _matches_address(constraint, node.status.addr)
+    if key.startswith(_NODE_LABEL) and len(key) > len(_NODE_LABEL):
+        label = constraint.key[len(_NODE_LABEL) :]
+        return lambda node: ((node.spec.labels or _NONE).get(label, "").casefold() == value) is equal
+    if key.startswith(_ENGINE_LABEL) and len(key) > len(_ENGINE_LABEL):
+        label = constraint.key[len(_ENGINE_LABEL) :]
+        return lambda node: (_engine_label(node, label).casefold() == value) is equal
     read = _READ.get(key)
-    if read is not None:
-        said = read(node)
-    elif key.startswith(_NODE_LABEL) and len(key) > len(_NODE_LABEL):
-        said = (node.spec.labels or {}).get(constraint.key[len(_NODE_LABEL) :], "")
-    elif key.startswith(_ENGINE_LABEL) and len(key) > len(_ENGINE_LABEL):
-        engine = node.description.engine
-        said = engine.labels.get(constraint.key[len(_ENGINE_LABEL) :], "") if engine else ""
-    else:
-        return False
-    return (said.casefold() == constraint.value.casefold()) is constraint.equal
+    if read is None:
+        return lambda node: False  # noqa: ARG005 - whatever node
+    return lambda node: (read(node).casefold() == value) is equal
+
+
+def _engine_label(node: Node, label: str) -> str:
+    engine = node.description.engine
+    return engine.labels.get(label, "") if engine is not None else ""
 
 
 def _matches_address(constraint: Constraint, addr: str) -> bool:

@@ -223,6 +223,10 @@ def _node_removed(state: ClusterState, event: NodeRemoved) -> None:
 def _node_touched(state: ClusterState, node_id: Any) -> None:
     state.touched.keys[Topic.NODE, node_id] = None
     state.touched.sessions[node_id] = None
+    if node_id in state.nodes:
+        state.shifts.nodes[node_id] = None
+    else:
+        state.shifts.remove(node_id)
 
 
 def _secret_created(state: ClusterState, event: SecretCreated) -> None:

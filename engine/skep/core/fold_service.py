@@ -156,7 +156,7 @@ def service_removed(state: ClusterState, event: ServiceRemoved) -> None:
         del templates[service.spec_version]
         if not templates:
             del state.templates[service.id]
-    for table in (state.given_up, state.restarts, state.updates, state.outcomes, state.rebalances):
+    for table in (state.given_up, state.restarts, state.updates, state.outcomes, state.rebalances, state.failures):
         table.pop(service.id, None)
     del state.spec_positions[service.id]
     state.node_services.pop(service.id, None)

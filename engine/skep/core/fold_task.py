@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from skep.core import address_index, task_index
+from skep.core import address_index, node_index, task_index
 from skep.core.events import (
     TasksAdopted,
     TasksAllocated,
@@ -15,7 +15,8 @@ from skep.core.events import (
     TasksReported,
 )
 from skep.core.fold_network import move_cursors
-from skep.core.indexes import NodeTasks, ServiceTasks
+from skep.core.holdings import NOTHING_GIVEN
+from skep.core.indexes import NodeTasks
 from skep.core.policy import restarts_of
 from skep.core.progress import UpdateProgress
 from skep.core.state import ClusterState
@@ -115,49 +116,70 @@ def tasks_allocated(state: ClusterState, event: TasksAllocated) -> None:
 
 def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
     """Give tasks to nodes; only those that are pending and wanted are ever assigned."""
-    status = TaskStatus(TaskState.ASSIGNED, state.time, MESSAGES[TaskState.ASSIGNED])
-    position, time, tasks, nodes = state.position, state.time, state.tasks, state.node_tasks
+    assigned = TaskStatus(TaskState.ASSIGNED, state.time, MESSAGES[TaskState.ASSIGNED])
+    confirmed = TaskStatus(TaskState.ASSIGNED, state.time, CONFIRMED)
+    position, time, tasks, indexes = state.position, state.time, state.tasks, state.service_tasks
+    _keep_promise(state, event)
     by_node: dict[NodeId, dict[TaskId, None]] = {}
-    services: dict[ServiceId, ServiceTasks] = {}
+    settled: dict[TaskId, NodeId] = {}
+    demanding: list[Task] = []
     service_id, of = None, None
     for task_id, node_id in zip(event.task_ids, event.node_ids, strict=True):
         task = tasks[task_id]
         origin = task.origin
-        tasks[task_id] = Task(origin, node_id, task.desired, status, position, time)
         if of is None or service_id != origin.service_id:
             service_id = origin.service_id
-            of = services[service_id] = state.service_tasks[service_id]
+            of = indexes[service_id]
         del of.pending[task_id]
-        mine = by_node.get(node_id)
-        if mine is None:
-            by_node[node_id] = {task_id: None}
-        else:
-            mine[task_id] = None
-    for service_id, of in services.items():
         if not of.pending:
             del state.pending[service_id]
-    assignments = state.touched.assignments
+        if task.node_id:
+            # it was born with its node, which counts it since then
+            new = tasks[task_id] = Task(origin, node_id, task.desired, confirmed, position, time)
+            settled[task_id] = node_id
+        else:
+            new = tasks[task_id] = Task(origin, node_id, task.desired, assigned, position, time)
+            on_node = of.on_node
+            on_node[node_id] = on_node.get(node_id, 0) + 1
+            mine = by_node.get(node_id)
+            if mine is None:
+                by_node[node_id] = {task_id: None}
+            else:
+                mine[task_id] = None
+        if of.demands:
+            demanding.append(new)
+    nodes, assignments = state.node_tasks, state.touched.assignments
     for node_id, task_ids in by_node.items():
         node = nodes.get(node_id)
         if node is None:
             node = nodes[node_id] = NodeTasks()
         node.all |= task_ids
         node.active += len(task_ids)
-        if len(services) == 1 and service_id is not None:
-            node.by_service[service_id] = node.by_service.get(service_id, 0) + len(task_ids)
-        else:
-            _count_by_service(state, node, task_ids)
         assignments[node_id] = assignments[node_id] | task_ids if node_id in assignments else task_ids
+    for task_id, node_id in settled.items():
+        assignments.setdefault(node_id, {})[task_id] = None
+    _take_resources(state, event)
+    for task in demanding:
+        node_index.hold(state, indexes[task.origin.service_id], task)
     if state.given:
         for task_id in event.task_ids:
-            if task_id in state.given:
+            if task_id in state.given and task_id not in settled:
                 address_index.place(state, tasks[task_id])
 
 
-def _count_by_service(state: ClusterState, node: NodeTasks, task_ids: dict[TaskId, None]) -> None:
-    for task_id in task_ids:
-        service_id = state.tasks[task_id].origin.service_id
-        node.by_service[service_id] = node.by_service.get(service_id, 0) + 1
+def _keep_promise(state: ClusterState, event: TasksAssigned) -> None:
+    """Let the scheduler's memory live on only if it has just what it reckons with."""
+    shifts = state.shifts
+    if shifts.promised != (event.task_ids, event.node_ids):
+        shifts.memo = None
+    shifts.promised = None
+
+
+def _take_resources(state: ClusterState, event: TasksAssigned) -> None:
+    for task_id, resources in zip(event.task_ids, event.resources, strict=False):
+        if resources:
+            had = state.given.get(task_id, NOTHING_GIVEN)
+            give(state, task_id, Given(addresses=had.addresses, resources=resources))
 
 
 def tasks_held(state: ClusterState, event: TasksHeld) -> None:
@@ -195,6 +217,7 @@ def tasks_reported(state: ClusterState, event: TasksReported) -> None:
             of, progress = state.service_tasks[service_id], _progress(state, service_id)
         if status.state > RUNNING:
             task_index.swap(state, task, new)
+            node_index.note_failure(state, new)
             if progress is not None and task.wanted:
                 _note_end(state, progress, new)
             continue

@@ -7,8 +7,8 @@ A dict with None values is an ordered set: iteration order is that of insertion,
 import enum
 from typing import TypeVar
 
+from skep.core.holdings import Demand, Holdings
 from skep.model.ids import NodeId, Position, Seat, ServiceId, TaskId
-from skep.model.task import Task
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Topic(enum.IntEnum):
     ATTACHMENT = 15
     """A node has not the addresses that it should have (key: node)."""
     STRANDED = 13
-    """A task on a node that keeps none has one companion less in its seat (key: node)."""
+    """A companion in the seat of a task whose node keeps none runs, or is gone (key: node)."""
     DEMANDS = 14
     """A service demands something else of the node of its tasks (key: node)."""
 
@@ -78,7 +78,8 @@ class ServiceTasks:
     - `stale[seat]`: the task to replace where no wanted one bears the service's present template;
     - `doubled` counts seats with several wanted tasks; `overlapping` are those in which all but one may stop;
     - `reapable`: of no use any more; `crowded`: seats with more history than is kept;
-    - `spec_refs`: how many tasks name each template.
+    - `spec_refs`: how many tasks name each template; `demands`: what those take of their node, of the few that do;
+    - `on_node`: how many wanted tasks that have not ended each node has.
     """
 
     __slots__ = (
@@ -86,8 +87,10 @@ class ServiceTasks:
         "blocked",
         "completed",
         "crowded",
+        "demands",
         "doubled",
         "ended",
+        "on_node",
         "overlapping",
         "pending",
         "reapable",
@@ -123,6 +126,8 @@ class ServiceTasks:
         self.reapable: Ordered[TaskId] = {}
         self.crowded: Ordered[Seat] = {}
         self.spec_refs: dict[Position, int] = {}
+        self.demands: dict[Position, Demand] = {}
+        self.on_node: dict[NodeId, int] = {}
         self.running = 0
         self.doubled = 0
 
@@ -143,30 +148,49 @@ class ServiceTasks:
 
 
 class NodeTasks:
-    """The tasks of one node: `active` counts those wanted and not ended, `by_service` the same by service."""
+    """The tasks of one node: `active` counts those wanted and not ended, `held` is what those not stopped hold."""
 
-    __slots__ = ("active", "all", "by_service")
+    __slots__ = ("active", "all", "held")
 
     def __init__(self) -> None:
         self.all: Ordered[TaskId] = {}
-        self.by_service: dict[ServiceId, int] = {}
         self.active = 0
+        #: None where nothing is held, as nearly everywhere
+        self.held: Holdings | None = None
 
     def copy(self) -> "NodeTasks":
         """Return a copy that shares only frozen values."""
         twin = NodeTasks()
-        twin.all, twin.by_service, twin.active = dict(self.all), dict(self.by_service), self.active
+        twin.all, twin.active = dict(self.all), self.active
+        twin.held = self.held.copy() if self.held is not None else None
         return twin
 
     def value(self) -> dict[str, object]:
         """Return all of it for a comparison, without regard to order."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        held = self.held.value() if self.held is not None else None
+        return {"active": self.active, "all": self.all, "held": held}
 
-    def count(self, task: Task, by: int) -> None:
-        """Count an active task in (1) or out (-1)."""
-        self.active += by
-        now = self.by_service.get(task.service_id, 0) + by
-        if now:
-            self.by_service[task.service_id] = now
-        else:
-            self.by_service.pop(task.service_id, None)
+
+class Shifts:
+    """What moved on nodes since the scheduler last looked, and what it remembers. No part of the state's value.
+
+    What it remembers only makes it quick: `memo` may be dropped at any time, and is whenever something is assigned that
+    is not just what it `promised`.
+    """
+
+    __slots__ = ("loads", "memo", "nodes", "promised", "removed")
+
+    def __init__(self) -> None:
+        self.memo: object | None = None
+        self.promised: tuple[tuple[TaskId, ...], tuple[NodeId, ...]] | None = None
+        #: nodes whose spec, description or status changed, or that are new
+        self.nodes: Ordered[NodeId] = {}
+        #: nodes that are gone; one that joined again after that is among the changed ones, too
+        self.removed: Ordered[NodeId] = {}
+        #: nodes that tasks left or entered otherwise than by the scheduler, or on which something else is held
+        self.loads: Ordered[NodeId] = {}
+
+    def remove(self, node_id: NodeId) -> None:
+        """Note that a node is gone."""
+        self.nodes.pop(node_id, None)
+        self.removed[node_id] = None

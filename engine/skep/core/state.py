@@ -7,7 +7,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from skep.core.indexes import NodeTasks, Ordered, ServiceTasks, Touched
+from skep.core.failures import Failures
+from skep.core.indexes import NodeTasks, Ordered, ServiceTasks, Shifts, Touched
 from skep.core.progress import Rebalance, UpdateProgress
 from skep.model.ids import (
     EPOCH,
@@ -58,6 +59,7 @@ class ClusterState:
         "configs",
         "cursors",
         "detached",
+        "failures",
         "given",
         "given_up",
         "ingress_id",
@@ -85,6 +87,7 @@ class ClusterState:
         "service_names",
         "service_tasks",
         "services",
+        "shifts",
         "spec_positions",
         "tasks",
         "templates",
@@ -118,6 +121,8 @@ class ClusterState:
         self.updates: dict[ServiceId, UpdateProgress] = {}
         self.outcomes: dict[ServiceId, tuple[Outcome, ...]] = {}
         self.rebalances: dict[ServiceId, Rebalance] = {}
+        #: where tasks of a service failed lately
+        self.failures: dict[ServiceId, Failures] = {}
         #: where each spec of a service was set, oldest first
         self.spec_positions: dict[ServiceId, list[Position]] = {}
         #: what to try next: the dynamic port, the VXLAN id, the subnet by its place in the swarm's pools, and on each
@@ -154,6 +159,7 @@ class ClusterState:
         #: services with tasks that wait for a node
         self.pending: Ordered[ServiceId] = {}
         self.touched = Touched()
+        self.shifts = Shifts()
 
     def take_touched(self) -> Touched:
         """Return what changed since the last call, and forget it."""
@@ -168,7 +174,7 @@ class ClusterState:
             if isinstance(value, dict):
                 value = {k: _copied(v) for k, v in value.items()} if name in _NESTED else dict(value)
             setattr(twin, name, value)
-        twin.touched = Touched()
+        twin.touched, twin.shifts = Touched(), Shifts()
         return twin
 
     # --- questions that more than one part asks
@@ -209,11 +215,11 @@ class ClusterState:
 
 _NESTED = frozenset(
     {"service_tasks", "node_tasks", "templates", "given_up", "restarts", "updates", "rebalances", "spec_positions"}
-    | {"secret_users", "config_users", "network_users", "addresses", "node_networks"}
+    | {"failures", "secret_users", "config_users", "network_users", "addresses", "node_networks"}
 )
 
 
 def _copied(value: object) -> object:
-    if isinstance(value, ServiceTasks | NodeTasks | UpdateProgress | Rebalance):
+    if isinstance(value, ServiceTasks | NodeTasks | UpdateProgress | Rebalance | Failures):
         return value.copy()
     return value.copy() if isinstance(value, dict | list) else value

@@ -2,8 +2,8 @@
 
 from typing import TypeVar
 
-from skep.core import address_index, service_index
-from skep.core.indexes import NodeTasks, ServiceTasks, Topic
+from skep.core import address_index, node_index, service_index
+from skep.core.indexes import NodeTasks, ServiceTasks, Shifts, Topic
 from skep.core.seats import may_stay, successor
 from skep.core.state import ClusterState
 from skep.model.ids import NO_NODE, NO_TASK, NodeId, Position, Seat, ServiceId, TaskId
@@ -22,7 +22,7 @@ def add(state: ClusterState, task: Task) -> None:
     of = tasks_of(state, service_id)
     task_id = origin.id
     of.all[task_id] = None
-    of.spec_refs[origin.spec_version] = of.spec_refs.get(origin.spec_version, 0) + 1
+    node_index.count_template(state, of, service_id, origin.spec_version)
     seat = task.seat
     seated = of.seats[seat] = (*of.seats.get(seat, ()), task_id)
     if len(seated) > state.history_limit:
@@ -31,6 +31,8 @@ def add(state: ClusterState, task: Task) -> None:
     if task.node_id:
         state.node_tasks.setdefault(task.node_id, NodeTasks()).all[task_id] = None
     _enter(state, of, task)
+    if of.demands:
+        node_index.hold(state, of, task)
     if task_id in state.given:
         address_index.enter(state, task)
 
@@ -40,6 +42,8 @@ def remove(state: ClusterState, task: Task) -> None:
     service_id, origin = task.service_id, task.origin
     of = state.service_tasks[service_id]
     _leave(state, of, task)
+    if of.demands:
+        node_index.release(state, of, task)
     task_id = origin.id
     if task_id in state.given:
         address_index.leave(state, task)
@@ -78,6 +82,8 @@ def swap(state: ClusterState, old: Task, new: Task) -> None:
     if new.node_id != old.node_id:
         state.node_tasks.setdefault(new.node_id, NodeTasks()).all[new.origin.id] = None
     _enter(state, of, new)
+    if of.demands:
+        node_index.change_holding(state, of, old, new)
     if new.origin.id in state.given:
         address_index.change(state, old, new)
     if now > RUNNING:
@@ -101,6 +107,8 @@ def add_pending(state: ClusterState, of: ServiceTasks, tasks: list[Task]) -> Non
     of.wanted += len(tasks)
     of.wanted_by_spec.setdefault(origin.spec_version, {}).update(ids)
     of.pending |= ids
+    if origin.spec_version not in of.spec_refs:
+        node_index.note_demand(state, of, origin.service_id, origin.spec_version)
     of.spec_refs[origin.spec_version] = of.spec_refs.get(origin.spec_version, 0) + len(tasks)
     service = state.services.get(origin.service_id)
     stale = service is not None and service.spec_version != origin.spec_version
@@ -127,7 +135,9 @@ def adopt(state: ClusterState, old: Task, new: Task) -> None:
     of = state.service_tasks[new.origin.service_id]
     _leave(state, of, old)
     state.tasks[new.origin.id] = new
-    of.spec_refs[new.origin.spec_version] = of.spec_refs.get(new.origin.spec_version, 0) + 1
+    node_index.count_template(state, of, new.origin.service_id, new.origin.spec_version)
+    if of.demands:
+        node_index.change_holding(state, of, old, new)
     _drop_template(state, of, old.origin.service_id, old.origin.spec_version)
     _enter(state, of, new)
 
@@ -146,6 +156,7 @@ def rejudge_node(state: ClusterState, node_id: NodeId) -> None:
 def reindex(state: ClusterState) -> None:
     """Build every index anew from the tables. What it touches is left to be taken."""
     state.service_tasks, state.node_tasks, state.pending = {}, {}, {}
+    state.shifts = Shifts()
     service_index.reindex(state)
     for task in state.tasks.values():
         add(state, task)
@@ -268,7 +279,7 @@ def _enter_alive(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     if task.desired is TaskState.READY:
         _wait(state, of, task)
     if task.node_id:
-        state.node_tasks[task.node_id].count(task, 1)
+        node_index.count(state, of, task.node_id, 1)
 
 
 def _leave(state: ClusterState, of: ServiceTasks, task: Task) -> None:
@@ -299,7 +310,7 @@ def _leave(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     if task.desired is TaskState.READY:
         _stop_waiting(of, origin.replaces, task_id)
     if task.node_id:
-        state.node_tasks[task.node_id].count(task, -1)
+        node_index.count(state, of, task.node_id, -1)
 
 
 def _want(state: ClusterState, of: ServiceTasks, task: Task) -> None:
@@ -380,6 +391,8 @@ def _drop_template(state: ClusterState, of: ServiceTasks, service_id: ServiceId,
     if of.spec_refs[spec_version]:
         return
     del of.spec_refs[spec_version]
+    of.demands.pop(spec_version, None)
+    node_index.forget_failures(state, service_id, spec_version)
     service = state.services.get(service_id)
     if service is not None and service.spec_version == spec_version:
         return
