@@ -192,23 +192,6 @@ def test_a_file_config_and_a_file_secret_may_not_share_their_own_targets_but_may
         (a_service(Mode={"Global": {}}), "global services are not there yet"),
         (a_service(Mode={"ReplicatedJob": {}}), "Mode=ReplicatedJob"),
         (a_service(Mode={"GlobalJob": {}}), "Mode=GlobalJob"),
-        (a_service(EndpointSpec={"Ports": [{"TargetPort": 80, "PublishMode": "host"}]}), "PublishMode=host (80)"),
-        (
-            a_service(task={"Placement": {"Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.a"}}]}}),
-            "Placement.Preferences=node.labels.a",
-        ),
-        (a_service(task={"Resources": {"Reservations": {"NanoCPUs": 5}}}), "Reservations.NanoCPUs=5"),
-        (a_service(task={"Resources": {"Reservations": {"MemoryBytes": 7}}}), "Reservations.MemoryBytes=7"),
-        (
-            a_service(
-                task={
-                    "Resources": {
-                        "Reservations": {"GenericResources": [{"DiscreteResourceSpec": {"Kind": "g", "Value": 1}}]}
-                    }
-                }
-            ),
-            "Reservations.GenericResources=g",
-        ),
         (a_service(task={"RestartPolicy": {"MaxAttempts": 2, "Window": 7}}), "RestartPolicy.Window=7"),
         (a_service(task={"Runtime": "plugin", "PluginSpec": {}}), "TaskTemplate.Runtime=plugin"),
     ],
@@ -226,10 +209,24 @@ def test_what_the_scheduler_knows_is_not_refused() -> None:
                         "Constraints": ["node.role==worker"],
                         "MaxReplicas": 2,
                         "Platforms": [{"Architecture": "amd64", "OS": "linux"}],
+                        "Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.zone"}}],
                     },
-                    "Resources": {"Limits": {"NanoCPUs": 10**9}, "Reservations": {}},
+                    "Resources": {
+                        "Limits": {"NanoCPUs": 10**9},
+                        "Reservations": {
+                            "NanoCPUs": 10**8,
+                            "MemoryBytes": 2**20,
+                            "GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 1}}],
+                        },
+                    },
                 },
-                EndpointSpec={"Mode": "vip", "Ports": [{"TargetPort": 80, "PublishMode": "ingress"}]},
+                EndpointSpec={
+                    "Mode": "vip",
+                    "Ports": [
+                        {"TargetPort": 80, "PublishMode": "ingress"},
+                        {"TargetPort": 81, "PublishedPort": 81, "PublishMode": "host"},
+                    ],
+                },
             )
         )
     )

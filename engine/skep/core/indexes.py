@@ -8,7 +8,7 @@ import enum
 from typing import TypeVar
 
 from skep.core.holdings import Demand, Holdings
-from skep.model.ids import NodeId, Position, Seat, ServiceId, TaskId
+from skep.model.ids import NodeId, Position, Seat, TaskId
 
 T = TypeVar("T")
 
