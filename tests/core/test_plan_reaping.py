@@ -80,3 +80,24 @@ def test_the_last_task_of_a_slot_that_gave_up_is_kept_though_an_older_one_still_
     swarm.advance(20)
     assert not swarm.tasks(web, wanted=True)
     swarm.check()
+
+
+def test_what_a_job_completed_in_its_present_run_is_kept_whatever_the_limit() -> None:
+    swarm = CoreSwarm(spec=limited(1))
+    job = swarm.create(service_spec("job", "demo", mode="replicated-job", replicas=3))
+    swarm.advance(30)
+    assert sorted(task.slot for task in swarm.tasks(job)) == [0, 1, 2]
+    swarm.check()
+
+
+def test_what_a_job_completed_in_older_runs_is_history() -> None:
+    swarm = CoreSwarm(spec=limited(2))
+    job = swarm.create(service_spec("job", "demo", mode="replicated-job", replicas=2))
+    for _ in range(4):
+        swarm.advance(30)
+        swarm.update(job, swarm.service(job).spec)
+    swarm.advance(30)
+    assert sorted(task.slot for task in swarm.tasks(job)) == [0, 0, 1, 1]
+    present = swarm.service(job).spec_version
+    assert sum(task.origin.spec_version == present for task in swarm.tasks(job)) == 2
+    swarm.check()

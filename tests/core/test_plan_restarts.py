@@ -144,3 +144,59 @@ def test_a_task_refused_before_its_time_is_not_followed_before_it() -> None:
     assert len(swarm.events(TasksCreated)) == made + 1
     assert swarm.state.tasks[first.id].desired is TaskState.SHUTDOWN
     swarm.check()
+
+
+def fail_at(swarm: CoreSwarm, service_id: ServiceId, *seconds: float) -> None:
+    """Let the one task of a service fail at each of these instants, counted from the first of all."""
+    begin = swarm.now
+    for second in seconds:
+        swarm.advance(second - (swarm.now - begin) / NANOSECONDS)
+        swarm.report(swarm.tasks(service_id, wanted=True)[-1], TaskState.FAILED)
+        swarm.quiet()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "runs_on"),
+    [
+        ((1, 2, 3), False),
+        ((1, 2, 12), True),  # the first restart is out of the window, which begins after it
+        ((1, 2, 11), True),
+        ((1, 2, 10.9), False),
+        ((1, 12, 23, 34, 45), True),
+        ((1, 12, 13, 14), False),
+    ],
+)
+def test_with_a_window_only_restarts_within_it_count(seconds: tuple[float, ...], runs_on: bool) -> None:
+    swarm, web = running(RestartPolicy(delay=0, max_attempts=2, window=10 * NANOSECONDS))
+    fail_at(swarm, web, *seconds)
+    assert swarm.running(web) == runs_on
+    assert bool(swarm.state.given_up) is not runs_on
+    swarm.check()
+
+
+def test_without_a_window_all_restarts_count() -> None:
+    swarm, web = running(RestartPolicy(delay=0, max_attempts=2))
+    fail_at(swarm, web, 1, 1000, 100_000)
+    assert swarm.running(web) == 0
+    swarm.check()
+
+
+def test_a_window_counts_in_each_slot() -> None:
+    swarm, web = running(RestartPolicy(delay=0, max_attempts=1, window=10 * NANOSECONDS), replicas=2)
+    for slot in (1, 2):
+        swarm.report(next(t for t in swarm.tasks(web, wanted=True) if t.slot == slot), TaskState.FAILED)
+        swarm.quiet()
+    assert swarm.running(web) == 2
+    swarm.check()
+
+
+def test_a_new_template_forgets_the_restarts_within_the_window() -> None:
+    policy = RestartPolicy(delay=0, max_attempts=1, window=100 * NANOSECONDS)
+    swarm, web = running(policy)
+    fail_at(swarm, web, 1)
+    swarm.update(web, service_spec("web", "better", restart=policy))
+    swarm.advance(10)
+    swarm.report(swarm.tasks(web, wanted=True)[-1], TaskState.FAILED)
+    swarm.quiet()
+    assert swarm.running(web) == 1
+    swarm.check()

@@ -38,12 +38,14 @@ from skep.model.secret import SecretSpec
 from skep.model.service import (
     Placement,
     PortConfig,
+    ReplicatedJobMode,
     RestartPolicy,
     Service,
+    ServiceMode,
     ServiceSpec,
     UpdateConfig,
 )
-from skep.model.states import Availability, NodeState, TaskState
+from skep.model.states import Availability, Mode, NodeState, TaskState
 from skep.model.swarm import OrchestrationConfig
 from skep.runtime.reconciler import Wakes
 from skep.testing.beginning import join_nodes, sealed
@@ -69,6 +71,8 @@ class Story(CoreSwarm):
     def _add(self, record: Record) -> None:
         super()._add(record)
         check(self.state)
+        for service in self.state.services.values():
+            check_job(self, service)
         for task in self.state.tasks.values():
             before = self.reached.get(task.id, (TaskState.NEW, TaskState.READY))
             now = (task.state, task.desired)
@@ -123,8 +127,28 @@ class Story(CoreSwarm):
         )
         self.create(replace(spec, update_config=update, rollback_config=update if a % 3 else None))
 
+    def _create_mode(self, a: int, b: int) -> None:
+        """Begin a service of another mode; without delay a failing job has attempts, else one instant never ends."""
+        self.named += 1
+        policy = RestartPolicy(
+            condition=("any", "on-failure", "none" if b % 3 else "any")[a % 3],
+            delay=(None, NANOSECONDS)[a % 2],
+            max_attempts=b % 3,
+            window=(None, 3 * NANOSECONDS)[a % 2],
+        )
+        mode = (Mode.GLOBAL, Mode.REPLICATED_JOB, Mode.GLOBAL_JOB)[(a + b) % 3]
+        spec = skep.service_spec(
+            f"s{self.named}", f"v{a % 2}", mode=mode, replicas=a % 6, max_concurrent=b % 4, restart=policy
+        )
+        update = UpdateConfig(parallelism=b % 3, order=("stop-first", "start-first")[a % 2])
+        self.create(spec if mode.is_job else replace(spec, update_config=update))
+
     def _scale(self, a: int, b: int) -> None:
-        self.scale(self._one(self.state.services, a).id, b % 7)
+        service = self._one(self.state.services, a)
+        if service.spec.kind is Mode.REPLICATED_JOB:
+            self.update(service.id, replace(service.spec, mode=job_mode(b % 7, a % 4)))
+        else:
+            self.scale(service.id, b % 7)
 
     def _image(self, a: int, b: int) -> None:
         service = self._one(self.state.services, a)
@@ -244,7 +268,7 @@ STEPS = sorted(
 )
 
 #: What makes a story go on is said more often.
-OFTEN = ["create", "quiet", "quiet", "settle", "work", "advance", "advance", "image", "report", "report"]
+OFTEN = ["create", "create_mode", "quiet", "quiet", "settle", "work", "advance", "advance", "image", "report", "report"]
 
 steps = st.lists(
     st.tuples(st.sampled_from([*STEPS, *OFTEN, *OFTEN]), st.integers(0, 11), st.integers(0, 11)),
@@ -300,10 +324,60 @@ def assert_at_rest(story: Story) -> None:
             continue
         assert service.id not in story.state.rebalances, f"{service} is rebalanced for ever: {tasks}"
         given_up = story.state.given_up.get(service.id, {})
-        assert len(tasks) == max(0, (service.spec.replicas or 0) - len(given_up)), f"{service} has {tasks}"
+        if service.spec.kind.is_job:
+            assert_done(story, service)
+            continue
+        seats = len(story.state.nodes) if service.spec.kind.per_node else service.spec.replicas or 0
+        assert len(tasks) == max(0, seats - len(given_up)), f"{service} has {tasks}"
         assert status is None or status.state.endswith("completed"), service
         for task in tasks:
             assert task.state is TaskState.RUNNING, f"{task} of {service}"
+
+
+def assert_done(story: Story, service: Service) -> None:
+    """A job's present run completed all that did not give up, if it may run anything."""
+    assert not [t for t in story.tasks(service.id) if not t.state.terminal], f"{service} goes on for ever"
+    there = (
+        len(story.state.service_tasks[service.id].completed.get(service.spec_version, {}))
+        if service.id in (story.state.service_tasks)
+        else 0
+    )
+    total, at_once = job_numbers(service) or (len(story.state.nodes), 1)
+    nodes_that_left = [
+        seat
+        for of in (story.state.service_tasks.get(service.id),)
+        if of is not None and service.spec.kind.per_node
+        for seat in of.completed.get(service.spec_version, {})
+        if seat not in story.state.nodes
+    ]
+    wanted = total + len(nodes_that_left) if at_once else 0
+    assert there + len(story.state.given_up.get(service.id, {})) == wanted, f"{service} completed {there} of {wanted}"
+
+
+def job_mode(total: int, at_once: int) -> ServiceMode:
+    return ServiceMode(replicated_job=ReplicatedJobMode(max_concurrent=at_once, total_completions=total))
+
+
+def job_numbers(service: Service) -> tuple[int, int] | None:
+    """Return how often a replicated job is to complete, and how many at once."""
+    mode = service.spec.mode
+    if mode is None or mode.replicated_job is None:
+        return None
+    return mode.replicated_job.total_completions or 0, mode.replicated_job.max_concurrent or 0
+
+
+def check_job(swarm: CoreSwarm, service: Service) -> None:
+    """Check that the present run of a job has no slot twice, none too high, and not too many at once."""
+    numbers = job_numbers(service)
+    if numbers is None:
+        return
+    total, at_once = numbers
+    run = [t for t in swarm.tasks(service.id, wanted=True) if t.origin.spec_version == service.spec_version]
+    slots = [task.slot for task in run]
+    assert len({*slots}) == len(slots), f"{service} has slots twice: {run}"
+    assert all(0 <= slot < total for slot in slots), f"{service} has slots too high: {run}"
+    live = [task for task in run if task.state is not TaskState.COMPLETE or task.desired is not TaskState.COMPLETE]
+    assert len(live) <= at_once, f"{service} has too many at once: {run}"
 
 
 @settings(

@@ -189,15 +189,16 @@ def test_a_file_config_and_a_file_secret_may_not_share_their_own_targets_but_may
 @pytest.mark.parametrize(
     ("spec", "named"),
     [
-        (a_service(Mode={"Global": {}}), "global services are not there yet"),
-        (a_service(Mode={"ReplicatedJob": {}}), "Mode=ReplicatedJob"),
-        (a_service(Mode={"GlobalJob": {}}), "Mode=GlobalJob"),
-        (a_service(task={"RestartPolicy": {"MaxAttempts": 2, "Window": 7}}), "RestartPolicy.Window=7"),
         (a_service(task={"Runtime": "plugin", "PluginSpec": {}}), "TaskTemplate.Runtime=plugin"),
     ],
 )
 def test_what_is_not_run_yet_is_refused_by_field_and_value(spec: ServiceSpec, named: str) -> None:
     assert named in later(stored(spec))
+
+
+@pytest.mark.parametrize("mode", ["Replicated", "Global", "ReplicatedJob", "GlobalJob"])
+def test_every_mode_is_run_and_every_restart_policy(mode: str) -> None:
+    needs_later(stored(a_service(task={"RestartPolicy": {"MaxAttempts": 2, "Window": 7}}, Mode={mode: {}})))
 
 
 def test_what_the_scheduler_knows_is_not_refused() -> None:

@@ -217,11 +217,17 @@ def _node_removed(state: ClusterState, event: NodeRemoved) -> None:
             if task.service_id in state.updates:
                 state.updates[task.service_id].note_ended(task, failed=False)
     task_index.rejudge_node(state, event.node_id)
+    for service_id in state.node_services:
+        task_index.revive(state, service_id, event.node_id)
     _node_touched(state, event.node_id)
 
 
 def _node_touched(state: ClusterState, node_id: Any) -> None:
     state.touched.keys[Topic.NODE, node_id] = None
+    for service_id in state.node_services:
+        of = state.service_tasks.get(service_id)
+        if of is not None and node_id in of.stale:  # an update may have left the node out
+            state.touched.keys[Topic.WANTED, service_id] = None
     state.touched.sessions[node_id] = None
     if node_id in state.nodes:
         state.shifts.nodes[node_id] = None

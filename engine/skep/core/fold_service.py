@@ -201,6 +201,8 @@ def _respecified(state: ClusterState, service: Service, spec: ServiceSpec) -> Se
     if spec_version != service.spec_version:
         state.services[service.id] = respecified
         state.restarts.pop(service.id, None)
+        if job is not None:
+            state.given_up.pop(service.id, None)  # a new run tries all slots
         judge_seats(state, service.id)
     state.touched.keys[Topic.SERVICE, service.id] = None
     return respecified

@@ -24,7 +24,7 @@ class Topic(enum.IntEnum):
     ENDED = 2
     """A task that is wanted ended (key: service)."""
     STOPPED = 3
-    """A task that is not wanted ended, or was forgotten (key: service)."""
+    """A task that is not wanted ended, one that was to complete did, or one was forgotten (key: service)."""
     RUNNING = 4
     """A task runs (key: service)."""
     WAITING = 5

@@ -6,7 +6,7 @@ from skep.core import address_index, node_index, service_index
 from skep.core.indexes import NodeTasks, ServiceTasks, Shifts, Topic
 from skep.core.seats import may_stay, successor
 from skep.core.state import ClusterState
-from skep.model.ids import NO_NODE, NO_TASK, NodeId, Position, Seat, ServiceId, TaskId
+from skep.model.ids import NO_NODE, NO_SLOT, NO_TASK, NodeId, Position, Seat, ServiceId, TaskId
 from skep.model.states import NodeState, TaskState
 from skep.model.task import Task
 
@@ -173,7 +173,8 @@ def judge_given_up(state: ClusterState, old: Task, new: Task) -> None:
         revive(state, service_id, seat)
     elif old.wanted and old.status.state > RUNNING and new.desired is TaskState.SHUTDOWN:
         of = state.service_tasks[service_id]
-        if seat not in of.wanted_by_seat and service_id in state.services:
+        of_a_node_that_left = new.origin.slot == NO_SLOT and new.node_id not in state.nodes
+        if seat not in of.wanted_by_seat and service_id in state.services and not of_a_node_that_left:
             state.given_up.setdefault(service_id, {})[seat] = new.origin.id
             judge_seat(state, service_id, seat)
 
@@ -247,6 +248,7 @@ def _enter(state: ClusterState, of: ServiceTasks, task: Task) -> None:
         state.touched.keys[Topic.WANTED, origin.service_id] = None
         if status is COMPLETE and task.desired is COMPLETE:
             of.completed.setdefault(origin.spec_version, {})[task.seat] = origin.id
+            state.touched.keys[Topic.STOPPED, origin.service_id] = None
             return
         of.wanted += 1
         of.wanted_by_spec.setdefault(origin.spec_version, {})[origin.id] = None

@@ -9,6 +9,7 @@ from skep.model.service import (
     EndpointSpec,
     NetworkAttachment,
     PortConfig,
+    ReplicatedJobMode,
     ReplicatedMode,
     RestartPolicy,
     ServiceMode,
@@ -16,6 +17,7 @@ from skep.model.service import (
     TaskSpec,
     UpdateConfig,
 )
+from skep.model.states import Mode
 
 
 def service_spec(
@@ -23,7 +25,9 @@ def service_spec(
     image: str = "",
     *,
     args: Sequence[str] = (),
+    mode: Mode | str = Mode.REPLICATED,
     replicas: int = 1,
+    max_concurrent: int | None = None,
     env: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
     secrets: Sequence[Secret] = (),
@@ -33,8 +37,10 @@ def service_spec(
     restart: RestartPolicy | None = None,
     update: UpdateConfig | None = None,
 ) -> ServiceSpec:
-    """Return the spec of a replicated service. Without an image, `args` is the command and names it.
+    """Return the spec of a service. Without an image, `args` is the command and names it.
 
+    Modes are docker's: `replicas` counts the tasks of a replicated service, and how often a replicated job is to
+    complete, `max_concurrent` at once (None: all). The global modes have one task on each node, whatever it says.
     `networks` are names or ids.
     """
     container = ContainerSpec(
@@ -55,10 +61,23 @@ def service_spec(
             restart_policy=restart,
             networks=tuple(NetworkAttachment(target=network) for network in networks),
         ),
-        mode=ServiceMode(replicated=ReplicatedMode(replicas)),
+        mode=_mode(Mode(mode), replicas, max_concurrent),
         update_config=update,
         endpoint_spec=EndpointSpec(ports=tuple(ports)) if ports else None,
     )
+
+
+def _mode(mode: Mode, replicas: int, max_concurrent: int | None) -> ServiceMode:
+    match mode:
+        case Mode.REPLICATED:
+            return ServiceMode(replicated=ReplicatedMode(replicas))
+        case Mode.GLOBAL:
+            return ServiceMode(global_={})
+        case Mode.GLOBAL_JOB:
+            return ServiceMode(global_job={})
+        case Mode.REPLICATED_JOB:
+            at_once = replicas if max_concurrent is None else max_concurrent
+            return ServiceMode(replicated_job=ReplicatedJobMode(max_concurrent=at_once, total_completions=replicas))
 
 
 def network_spec(

@@ -106,12 +106,16 @@ class Services(_Part):
         return spec if spec.name else replace(spec, name=new_name(self._home.ids))
 
     async def scale(self, ref: str, replicas: int, *, actor: Actor = EMBEDDED) -> None:
-        """Give a replicated service another number of replicas."""
+        """Give a replicated service another number of replicas, or run a replicated job again, so many times."""
         service = await self.get(ref)
-        if service.spec.replicas is None:
+        mode = service.spec.mode or ServiceMode(replicated=ReplicatedMode())
+        if mode.replicated is not None:
+            mode = ServiceMode(replicated=ReplicatedMode(replicas))
+        elif mode.replicated_job is not None:
+            mode = ServiceMode(replicated_job=replace(mode.replicated_job, total_completions=replicas))
+        else:
             raise Rejected.invalid(f"service {service.spec.name} is not replicated")
-        spec = replace(service.spec, mode=ServiceMode(replicated=ReplicatedMode(replicas)))
-        await self.update(service.id, service.version, spec, actor=actor)
+        await self.update(service.id, service.version, replace(service.spec, mode=mode), actor=actor)
 
     async def rollback(
         self, service_id: ServiceId, version: int, *, to: int | None = None, actor: Actor = EMBEDDED

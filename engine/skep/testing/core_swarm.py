@@ -43,7 +43,7 @@ class CoreSwarm:
     """The state, the records that led to it, and the agents' side of the story.
 
     `stuck` tasks do nothing, `broken` images fail with these words when they are started, and `silent` nodes say
-    nothing.
+    nothing. A job's task runs, and is complete when its agent works the next time, unless its image is `lasting`.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class CoreSwarm:
         self.stuck: dict[TaskId, None] = {}
         self.broken: dict[str, str] = {}
         self.silent: dict[NodeId, None] = {}
+        self.lasting: dict[str, None] = {}
         self._bodies: list[bytes] = []
         self._start = encode_state(state) if state is not None else encode_state(ClusterState())
         self.state = decode_state(self._start)
@@ -234,10 +235,13 @@ class CoreSwarm:
         state, desired = task.state, task.desired
         if state.terminal or task.id in self.stuck:
             return None
-        image = self.state.template_of(task).spec.container_spec
-        err = self.broken.get(image.image if image else "")
-        if desired > TaskState.RUNNING:
+        container = self.state.template_of(task).spec.container_spec
+        image = container.image if container else ""
+        err = self.broken.get(image)
+        if desired > TaskState.COMPLETE:
             return TaskStatus(TaskState.SHUTDOWN, self.now, "shutdown")
+        if desired is TaskState.COMPLETE and (state < TaskState.RUNNING or image in self.lasting):
+            desired = TaskState.RUNNING
         if state >= desired:
             return None
         if err is not None and desired is TaskState.RUNNING:

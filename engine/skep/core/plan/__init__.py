@@ -9,7 +9,9 @@ from skep.core.plan.allocator.attachments import plan_attachments
 from skep.core.plan.allocator.networks import plan_networks
 from skep.core.plan.allocator.services import plan_allocation
 from skep.core.plan.orchestrator.enforcer import plan_enforcement
+from skep.core.plan.orchestrator.globals import plan_globals, plan_node_globals
 from skep.core.plan.orchestrator.handovers import plan_handovers
+from skep.core.plan.orchestrator.jobs import plan_jobs
 from skep.core.plan.orchestrator.nodes import plan_nodes
 from skep.core.plan.orchestrator.reaper import plan_reaping
 from skep.core.plan.orchestrator.rebalancing import plan_rebalancing
@@ -28,6 +30,9 @@ PLANS: dict[str, Planner] = {
     "nodes": plan_nodes,
     "enforcement": plan_enforcement,
     "handovers": plan_handovers,
+    "globals": plan_globals,
+    "node-globals": plan_node_globals,
+    "jobs": plan_jobs,
     "updates": plan_updates,
     "replicas": plan_replicas,
     "rebalancing": plan_rebalancing,
@@ -44,14 +49,14 @@ VERSIONS = {"allocation": 2, "nodes": 2, "updates": 2, "replicas": 2, "restarts"
 
 #: Which plans a change wakes, with the change's own key; "placement" has one key for the whole cluster.
 WAKES: dict[Topic, tuple[str, ...]] = {
-    Topic.SERVICE: ("allocation", "handovers", "updates", "replicas", "reaping", "rebalancing"),
+    Topic.SERVICE: ("allocation", "handovers", "globals", "jobs", "updates", "replicas", "reaping", "rebalancing"),
     Topic.ENDED: ("updates", "restarts", "rebalancing"),
-    Topic.STOPPED: ("updates", "replicas", "reaping", "placement"),
+    Topic.STOPPED: ("jobs", "updates", "replicas", "reaping", "placement"),
     Topic.RUNNING: ("updates", "rebalancing"),
     Topic.WAITING: ("starts",),
     Topic.NEW: ("allocation",),
     Topic.PENDING: ("placement",),
-    Topic.NODE: ("nodes", "enforcement", "placement"),
+    Topic.NODE: ("nodes", "enforcement", "node-globals", "placement"),
     Topic.STRANDED: ("nodes",),
     Topic.DEMANDS: ("enforcement",),
     Topic.REAPABLE: ("reaping",),
@@ -65,7 +70,7 @@ WAKES: dict[Topic, tuple[str, ...]] = {
 SINGLE_KEY = {"placement": ""}
 
 #: Plans whose keys are nodes.
-BY_NODE = ("nodes", "enforcement", "attachments")
+BY_NODE = ("nodes", "enforcement", "node-globals", "attachments")
 
 
 def keys_of(topic: Topic, key: str) -> tuple[tuple[str, str], ...]:

@@ -1,21 +1,26 @@
-"""Restart supervision: a wanted task that ended is replaced after its delay, or its slot gives up.
+"""Restart supervision: a wanted task that ended is replaced after its delay, or its seat gives up.
 
 Rules as in SwarmKit's `design/orchestrators.md` and FACTS, chapter 4: the replacement is made at once, is wanted READY
-until the delay (from now) has passed, and the old one is wanted SHUTDOWN.
+until the delay (from now) has passed, and the old one is wanted SHUTDOWN. With a window only those restarts count that
+were made within it before the task ended.
+
+A job's task is followed until it completes, in a replicated job even with the condition `none`, at once (FACTS 6). On a
+node that takes no new tasks nothing follows: a global service's task begins there again when it does.
 """
 
 from itertools import islice
 
 from skep.core.commands import Command, DesireTasks
+from skep.core.eligible import Eligibility
 from skep.core.events import ROWS_MAX
 from skep.core.plan.orchestrator.creation import create
 from skep.core.plan.plan import CONTENT, Ids, Plan, earliest
-from skep.core.policy import restarts_of
+from skep.core.policy import Restarts, restarts_of
 from skep.core.seats import may_stay
 from skep.core.state import ClusterState
 from skep.model.ids import EPOCH, Instant, ServiceId, TaskId
 from skep.model.service import Service
-from skep.model.states import TaskState
+from skep.model.states import Mode, TaskState
 from skep.model.task import Task
 
 
@@ -26,6 +31,8 @@ def plan_restarts(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan
     if service is None or index is None or not index.ended:
         return CONTENT
     tasks = [state.tasks[i] for i in index.ended]
+    if service.spec.kind.is_job:  # what an older run left is removed
+        tasks = [task for task in tasks if task.origin.spec_version == service.spec_version]
     # what was refused before its time came is not followed before it: else the log grows as fast as tasks are refused
     early = [t.origin.start_at for t in tasks if _is_early(t, now)]
     ended = list(islice((t for t in tasks if not _is_early(t, now)), ROWS_MAX))
@@ -33,9 +40,11 @@ def plan_restarts(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan
     if not ended:
         return Plan(wake_at=wake_at)
     again = [t for t in ended if not succeeded(state, service, t) and should_restart(state, t)]
+    if service.spec.kind.per_node:
+        again = _on_nodes_that_take_tasks(state, service, again)
     commands: list[Command] = []
     if again:
-        commands += replacements(service, again, now, ids, delay=restarts_of(service.spec.template).delay)
+        commands += replacements(service, again, now, ids, delay=_delay(service))
     leaving = _left_behind(state, service, ended, again)
     if leaving:
         commands.append(DesireTasks(leaving, TaskState.SHUTDOWN))
@@ -79,12 +88,36 @@ def _left_behind(state: ClusterState, service: Service, ended: list[Task], again
     return tuple(islice(left, ROWS_MAX))
 
 
+def _on_nodes_that_take_tasks(state: ClusterState, service: Service, tasks: list[Task]) -> list[Task]:
+    wanted = Eligibility(service)
+    nodes = ((task, state.nodes.get(task.node_id)) for task in tasks)
+    return [task for task, node in nodes if node is not None and wanted.wants(node)]
+
+
+def _delay(service: Service) -> int:
+    policy = restarts_of(service.spec.template)
+    return 0 if policy.condition == "none" and service.spec.kind is Mode.REPLICATED_JOB else policy.delay
+
+
 def should_restart(state: ClusterState, task: Task) -> bool:
     """Whether a task that ended by itself is followed by another."""
     policy = restarts_of(state.template_of(task).spec)
-    if policy.condition == "none" or (policy.condition == "on-failure" and task.state is TaskState.COMPLETE):
+    service = state.services.get(task.service_id)
+    kind = service.spec.kind if service is not None else Mode.REPLICATED
+    if policy.condition == "none" and kind is not Mode.REPLICATED_JOB:
         return False
-    return not policy.attempts or task.origin.attempt < policy.attempts
+    if policy.condition == "on-failure" and task.state is TaskState.COMPLETE and not kind.is_job:
+        return False
+    return not policy.attempts or _restarts_before(state, task, policy) < policy.attempts
+
+
+def _restarts_before(state: ClusterState, task: Task, policy: Restarts) -> int:
+    """Return how many restarts of its seat count against a task that ended."""
+    if not policy.window:
+        return task.origin.attempt
+    ended = task.status.at
+    restarts = state.restarts.get(task.service_id, {}).get(task.seat, ())
+    return sum(ended - policy.window < at <= ended for at in restarts)
 
 
 def replacements(

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from skep.core.commands import AdoptTasks, Command, DesireTasks, ReportUpdate, RollbackService
 from skep.core.constraints import matches_all
 from skep.core.decide.service import can_roll_back
+from skep.core.eligible import Eligibility
 from skep.core.events import ROWS_MAX
 from skep.core.indexes import ServiceTasks
 from skep.core.plan.orchestrator.creation import create
@@ -64,16 +65,15 @@ def _begin(state: ClusterState, service: Service, index: ServiceTasks, now: Inst
     return Plan((ReportUpdate(service.id, begun),), cause=service.written, more=True)
 
 
-def _due(
-    state: ClusterState, service: Service, index: ServiceTasks, tried: Container[Seat] = ()
-) -> Iterator[TaskId]:
+def _due(state: ClusterState, service: Service, index: ServiceTasks, tried: Container[Seat] = ()) -> Iterator[TaskId]:
     """Yield the tasks to replace; of a service that is on each node, those whose node takes new ones."""
+    wanted = Eligibility(service)
     for seat, task_id in index.stale.items():
         if seat in tried:
             continue
         if service.spec.kind.per_node:
             node = state.nodes.get(NodeId(str(seat)))
-            if node is None or not node.schedulable:
+            if node is None or not wanted.wants(node):
                 continue
         yield task_id
 
