@@ -1,12 +1,24 @@
 """Seeded stories of a whole engine end well, and one seed is one story."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from msgspec.structs import replace
+from skep.core.commands import ReportTasks
+from skep.core.decide import DECIDE
+from skep.core.events import Event, TasksReported
+from skep.core.plan import CONTENT, PLANS
+from skep.core.state import ClusterState
+from skep.model.ids import Instant, Position
+from skep.runtime.agent_worker import Worker
+from skep.runtime.turn import Turn
+from skep.runtime.writer import Writer
+from skep.testing.simulation.end import Failed
 from skep.testing.simulation.marks import MARKS, NOTED, Scene
-from skep.testing.simulation.run import COMMANDS, FAULTS, NODES, simulate
+from skep.testing.simulation.run import COMMANDS, FAULTS, NODES, check_size, simulate
 from skep.testing.simulation.sweep import MANY, Broke, Sum, sweep
 
 #: `make test` tells a thousand in a stage of its own; these are looked at in every way.
@@ -27,7 +39,7 @@ def test_a_story_ends_well_and_is_no_small_one(seed: int) -> None:
 
 
 def test_one_seed_is_one_story_under_any_hash_seed() -> None:
-    command = [sys.executable, "-m", "skep.testing.simulation", "--seeds", "0:2", "--digests"]
+    command = [sys.executable, "-m", "skep.testing.simulation", "--seeds", "0:2", "--processes", "1", "--digests"]
     told = [
         subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": str(seed)}, check=True, capture_output=True).stdout
         for seed in (1, 2)
@@ -67,4 +79,61 @@ def test_a_story_that_breaks_is_told_with_its_seed(monkeypatch: pytest.MonkeyPat
         told.add(ended)
     assert [broke.seed for broke in told.broke] == [11]
     assert isinstance(told.broke[0], Broke)
-    assert "the plan wants what it has" in told.broke[0].told
+    assert "the plan wants what it has" in told.broke[0].why
+    assert "in tell" in told.broke[0].traceback
+
+
+@pytest.mark.parametrize("fewer", [{"nodes": NODES - 1}, {"commands": COMMANDS - 1}, {"faults": FAULTS - 1}])
+def test_a_story_with_too_little_in_it_fails(fewer: dict[str, int]) -> None:
+    ended = simulate(7, verified=False, check_every=50)
+    with pytest.raises(Failed, match="too small"):
+        check_size(replace(ended, **fewer))
+
+
+# --- a simulation that finds nothing proves nothing: engines with a bug each
+
+
+def told_by(seeds: range) -> str:
+    """Return what failed, in one line."""
+    return "\n".join(ended.why for ended in sweep(seeds, processes=1, verify_all=False) if isinstance(ended, Broke))
+
+
+def test_an_engine_that_forgets_what_it_was_sent_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skep.core.fold.begin", without_ids)
+    monkeypatch.setattr("skep.core.transaction.begin", without_ids)
+    assert "was refused when it was sent again" in told_by(range(4))
+
+
+def without_ids(state: ClusterState, position: Position, time: Instant, command_id: str) -> None:
+    del command_id
+    state.position, state.time = position, time
+
+
+def test_an_engine_that_answers_before_it_is_durable_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Writer._append
+
+    async def hasty(self: Writer, turn: Turn) -> None:
+        turn.answer()
+        await append(self, turn)
+
+    monkeypatch.setattr(Writer, "_append", hasty)
+    assert re.search("was acknowledged at|was acknowledged again", told_by(range(8)))
+
+
+def test_an_engine_that_does_not_restart_tasks_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLANS, "restarts", lambda *_: CONTENT)
+    assert "does not come to rest" in told_by(range(4))
+
+
+def test_an_engine_that_takes_what_goes_back_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def credulous(state: ClusterState, command: ReportTasks) -> tuple[Event, ...]:
+        rows = [row for row in zip(command.task_ids, command.statuses, strict=True) if row[0] in state.tasks]
+        return (TasksReported(command.node_id, *zip(*rows, strict=True)),) if rows else ()
+
+    monkeypatch.setitem(DECIDE, ReportTasks, credulous)
+    assert told_by(range(8))
+
+
+def test_an_agent_that_keeps_what_it_is_not_assigned_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Worker, "_remove_all_but", lambda *_: None)
+    assert "does not come to rest" in told_by(range(8))

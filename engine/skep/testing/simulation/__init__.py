@@ -2,9 +2,11 @@
 
     python -m skep.testing.simulation --seeds 0:1000
 
-- `behaviours`: what tasks do, by image; `people`: what is asked of the swarm;
-- `world`: the engine, its crashes and faults; `run`: one story from its beginning to the checks at its end.
+- `people`: what is asked of the swarm; `specs`: of what they make specs; `behaviours`: what tasks do, by image;
+- `faults`: what goes wrong; `disk`, `cable`, `machine`: where it goes wrong;
+- `world`: all of these, and the engine's lives;
+- `marks`: rare paths by name, each of which a run of many stories must reach;
+- `run`: one story; `end`: how it comes to rest, and what is looked at then; `sweep`: many stories in several processes.
 
-After each story: what was acknowledged is in the log, and once; the invariants held after every durable group; the
-services that can run do; every plan is content; and `skep.history.verify` finds nothing.
+`docs/guides/simulation.md` says what must hold, and how to add to it.
 """

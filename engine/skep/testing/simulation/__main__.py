@@ -54,7 +54,7 @@ def _report(told: Sum, seconds: float, *, marks: bool, digests: bool) -> None:
         for mark, stories in sorted(told.marks.items(), key=lambda row: row[1]):
             print(f"{stories:6} {mark}")  # noqa: T201 - likewise
     for broke in told.broke:
-        _say(f"seed {broke.seed} failed:\n{broke.told}")
+        _say(f"{broke.traceback}\nseed {broke.seed} failed: {broke.why}\n")
     _say(
         f"{told.seeds} seeds, {told.commands} commands ({told.acknowledged} acknowledged), {told.faults} faults, "
         f"{told.crashes} crashes, {told.records} records in {seconds:.1f} s; verified {told.verified} of {told.seeds}; "

@@ -59,6 +59,17 @@ def simulate(seed: int, *, verified: bool = True, check_every: int = 1) -> Ended
     return run_virtual(_Story(seed).tell(verified=verified, check_every=check_every))
 
 
+def check_size(ended: Ended) -> None:
+    """Return if a story is as large as every story must be.
+
+    Raises:
+        Failed: it has too few nodes, commands or faults.
+    """
+    if ended.nodes < NODES or ended.commands < COMMANDS or ended.faults < FAULTS:
+        made_of = f"{ended.nodes} nodes, {ended.commands} commands and {ended.faults} faults"
+        raise Failed(f"the story is too small: {made_of}; at least {NODES}, {COMMANDS} and {FAULTS} are wanted")
+
+
 class _Story:
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -96,8 +107,7 @@ class _Story:
             marks=tuple(world.scene.reached),
             digest=report.digest.hex(),
         )
-        if ended.nodes < NODES or ended.commands < COMMANDS or ended.faults < FAULTS:
-            raise Failed(f"the story is too small: {ended}")
+        check_size(ended)
         return ended
 
     @property
@@ -135,19 +145,20 @@ class _Story:
 
     async def _want(self, cluster: Cluster, request: Request | None) -> None:
         """Send a request; what is not acknowledged may have happened or not."""
-        world = self._world
+        world, engine = self._world, cluster.engine
         try:
             request = request or await self._make(cluster)
-            writer = cluster.engine.writer
             self._commands += 1
-            at = await writer.submit(request.command, actor=PERSON, command_id=request.id)
+            at = await engine.writer.submit(request.command, actor=PERSON, command_id=request.id)
         except Rejected as error:
+            if request is not None and request.acknowledged is not None and world.engine is engine:
+                raise Failed(f"{request} was acknowledged, and was refused when it was sent again: {error}") from error
             world.scene.refused(str(error))
             return
         except EngineError as error:
             world.note("command-of-unknown-outcome" if isinstance(error, OutcomeUnknown) else "command-unavailable")
             return
-        if world.engine is not cluster.engine:
+        if world.engine is not engine:
             return  # it crashed before the answer came through
         if request.acknowledged not in (None, at):
             raise Failed(f"{request} was acknowledged again, at {at}")

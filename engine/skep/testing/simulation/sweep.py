@@ -29,10 +29,11 @@ COLLECT_EVERY = 5
 
 
 class Broke(Struct, frozen=True):
-    """A story that failed, and what it raised, in full."""
+    """A story that failed: what was wrong, with the story of the object, and the traceback."""
 
     seed: int
-    told: str
+    why: str
+    traceback: str
 
 
 class Sum(Struct):
@@ -100,8 +101,17 @@ def _settle() -> None:
 def _tell(work: Thoroughly) -> Ended | Broke:
     try:
         return simulate(work.seed, verified=work.verified, check_every=1 if work.verified else CHECK_EVERY)
-    except Exception:  # noqa: BLE001 - whatever broke is the story's end, and is told
-        return Broke(work.seed, traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - whatever broke is the story's end, and is told
+        return Broke(work.seed, "; ".join(_why(error)), traceback.format_exc())
     finally:
         if work.seed % COLLECT_EVERY == 0:
             gc.collect()
+
+
+def _why(error: BaseException) -> Iterator[str]:
+    """Yield what went wrong at the root of it."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _why(each)
+    else:
+        yield f"{type(error).__name__}: {error}"
