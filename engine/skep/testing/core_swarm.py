@@ -47,7 +47,12 @@ class CoreSwarm:
     """
 
     def __init__(
-        self, *, nodes: int = 2, spec: SwarmSpec = DEFAULT_SWARM_SPEC, state: ClusterState | None = None
+        self,
+        *,
+        nodes: int = 2,
+        spec: SwarmSpec = DEFAULT_SWARM_SPEC,
+        state: ClusterState | None = None,
+        ingress: bool = False,
     ) -> None:
         self.now = BEGINNING
         self.ids = NumberedIds("" if state is None else f"after-{state.position}-")
@@ -65,7 +70,7 @@ class CoreSwarm:
             for key in every_key(self.state):
                 self.wakes.wake(*key)
             return
-        self.submit(begin_swarm(spec))
+        self.submit(begin_swarm(spec, ingress=ingress))
         names = tuple(NodeId(f"node-{number}") for number in range(1, nodes + 1))
         if names:
             self.submit(join_nodes(*names))
@@ -195,8 +200,6 @@ class CoreSwarm:
                 continue
             wake_at = self.wakes.wakes_at(*key)
             plan = PLANS[key[0]](self.state, key[1], self.now, NumberedIds("probe"))
-            if key[0] == "allocation" and wake_at:
-                continue  # a port that was taken is looked for by time, not by key
             assert not plan.commands, f"{key} is not due, but wants {plan.commands}"  # noqa: S101 - what a kit is for
             late = plan.wake_at and not 0 < wake_at <= plan.wake_at
             assert not late, f"{key} is woken at {wake_at}, not {plan.wake_at}"  # noqa: S101 - likewise
