@@ -5,7 +5,7 @@ durable first. Its shape is SwarmKit's; see `skep.ports.link`.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import anyio
@@ -54,6 +54,9 @@ REPORT_BYTES_MAX = 256 * 1024
 WORDS_MAX = 4096
 
 DEFAULT_HEARTBEAT_S = 5.0
+
+#: What a node is told to be in whose agent ended its session by itself; skep's own words.
+TOOK_LEAVE = "agent ended its session"
 
 
 class Dispatcher:
@@ -110,6 +113,15 @@ class Dispatcher:
         session.end("the agent left")
         if self.sessions.get(session.node_id) is session:
             del self.sessions[session.node_id]
+
+    async def part(self, session: Session) -> None:
+        """Forget a session whose agent took leave: its node is disconnected, unless another one lives."""
+        lives = self.sessions.get(session.node_id) is session and not session.ended
+        self.leave(session)
+        if lives:
+            with suppress(LinkError):  # what cannot be said now shows when its heartbeats are missed
+                node_ids = (session.node_id,)
+                await self._submit(session.node_id, ObserveNodes(node_ids, NodeState.DISCONNECTED, TOOK_LEAVE))
 
     def find(self, session_id: str, node_id: NodeId) -> Session:
         """Return a node's live session; raise `LinkError` if it is another or has ended."""
@@ -201,12 +213,14 @@ class LocalLink:
 
     @asynccontextmanager
     async def session(self, request: SessionRequest) -> AsyncIterator[AsyncIterator[SessionMessage]]:
-        """Register, and yield the stream of session messages."""
+        """Register, and yield the stream of session messages. An orderly end says that the agent leaves."""
         session = await self._dispatcher.register(self._node_id, request)
         try:
             yield self._messages(session)
-        finally:
+        except BaseException:
             self._dispatcher.leave(session)
+            raise
+        await self._dispatcher.part(session)
 
     async def _messages(self, session: Session) -> AsyncIterator[SessionMessage]:
         while True:

@@ -109,6 +109,7 @@ class Engine:
             self.writer.opening = StartEngine(self._version, hostname=self._nodes.names[0])
             await self.writer.submit(self.writer.opening, actor=ENGINE)
             await destroy_orphans(self.store.keyring, self.writer)
+            await self.dispatcher.liveness.doubt_all()
             members = await self._join()
             manager = self.writer.state.nodes.get(self.node_id)
             addrs = [manager.status.addr if manager else "", *(self._nodes.addr for _ in members[1:])]

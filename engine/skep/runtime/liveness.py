@@ -1,5 +1,8 @@
 """Liveness: who is heard. Three missed heartbeats make a node down (SwarmKit's rule), said as one command for all.
 
+After a start of an engine, every node that is not down is unknown until it is heard. A node whose agent took leave is
+disconnected. Both keep their tasks, get no new ones, and are down when the same time has passed in silence.
+
 Deadlines are in the loop's own time and begin anew with every start of an engine, so that the time in which no engine
 ran counts against nobody; neither does the time in which the loop itself stood still.
 """
@@ -9,6 +12,7 @@ from collections.abc import Mapping
 import anyio
 
 from skep.core.commands import ObserveNodes
+from skep.core.events import ROWS_MAX
 from skep.core.record import Actor
 from skep.model.ids import NodeId
 from skep.model.states import NodeState
@@ -23,6 +27,13 @@ LOOK_S_MAX = 1.0
 
 #: A loop that comes back so late stood still.
 OVERSLEPT_S = 1.0
+
+CLOCK = Actor("clock", "liveness")
+
+#: What a node is told to be in (recorded in scenarios 05, 51 and 53; the last one is from SwarmKit).
+DOUBTED = 'Node moved to "unknown" state due to leadership change in cluster'
+SILENT = "heartbeat failure"
+NEVER_HEARD = 'heartbeat failure for node in "unknown" state'
 
 
 class Liveness:
@@ -39,10 +50,18 @@ class Liveness:
         self._graces[node_id] = MISSED_MAX * period_s
         self._deadlines[node_id] = anyio.current_time() + MISSED_MAX * period_s
 
+    async def doubt_all(self) -> None:
+        """Say of every node that is not down that it is unknown whether it is there: an engine starts."""
+        nodes = self._writer.state.nodes.values()
+        doubted = [node.id for node in nodes if node.status.state is not NodeState.DOWN]
+        for first in range(0, len(doubted), ROWS_MAX):
+            rows = tuple(doubted[first : first + ROWS_MAX])
+            await self._writer.submit(ObserveNodes(rows, NodeState.UNKNOWN, DOUBTED), actor=CLOCK)
+
     def expect_all(self, period_s: float) -> None:
-        """Give every node that counts as there a full grace period."""
+        """Give every node that is not down a full grace period."""
         for node in self._writer.state.nodes.values():
-            if node.status.state in (NodeState.READY, NodeState.UNKNOWN) and node.id not in self._deadlines:
+            if node.status.state is not NodeState.DOWN and node.id not in self._deadlines:
                 self.heard(node.id, period_s)
 
     async def run(self) -> None:
@@ -64,9 +83,13 @@ class Liveness:
         sessions = [self._sessions[node_id] for node_id in silent if node_id in self._sessions]
         for node_id in silent:
             del self._deadlines[node_id]
+        nodes = self._writer.state.nodes
+        unknown = tuple(i for i in silent if i in nodes and nodes[i].status.state is NodeState.UNKNOWN)
+        known = tuple(i for i in silent if i not in unknown)
         try:
-            command = ObserveNodes(silent, NodeState.DOWN, "heartbeat failure")
-            await self._writer.submit(command, actor=Actor("clock", "liveness"))
+            for rows, message in ((known, SILENT), (unknown, NEVER_HEARD)):
+                if rows:
+                    await self._writer.submit(ObserveNodes(rows, NodeState.DOWN, message), actor=CLOCK)
         except EngineError:
             # the log cannot be written now: they are still silent, say so again
             for node_id in silent:

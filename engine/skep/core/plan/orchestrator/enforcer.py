@@ -2,7 +2,8 @@
 
 As SwarmKit's: a node must fulfil the constraints of the service as it is specified now, and have what its tasks
 reserve. A task that the update of its service did not reach yet is the update's: it is evicted only where its own
-template does not allow the node either. On a paused node nothing changes; a drained one is emptied anyway.
+template does not allow the node either. On a node that is paused or not heard nothing changes; a drained one is emptied
+anyway.
 """
 
 from skep.core.commands import EvictTasks
@@ -13,7 +14,7 @@ from skep.core.state import ClusterState
 from skep.model.ids import Instant, NodeId, Position, ServiceId, TaskId
 from skep.model.node import Node
 from skep.model.service import GenericResource, Reservations, TaskTemplate
-from skep.model.states import Availability, NodeState, TaskState
+from skep.model.states import TaskState
 from skep.model.task import Given, Task
 
 #: What an evicted task says (recorded in scenario 52).
@@ -26,7 +27,7 @@ NOT_GIVEN = Given()
 def plan_enforcement(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:  # noqa: ARG001 - needs neither
     """Return which tasks a node may not keep as it is now."""
     node = state.nodes.get(NodeId(key))
-    if node is None or not _is_enforced(node):
+    if node is None or not node.schedulable:
         return CONTENT
     inspection = _Inspection(state, node)
     evicted: list[TaskId] = []
@@ -37,13 +38,6 @@ def plan_enforcement(state: ClusterState, key: str, now: Instant, ids: Ids) -> P
                 return Plan((EvictTasks(tuple(evicted), UNMET),), cause=node.version, more=True)
             evicted.append(task.id)
     return Plan((EvictTasks(tuple(evicted), UNMET),), cause=node.version) if evicted else CONTENT
-
-
-def _is_enforced(node: Node) -> bool:
-    return node.status.state is not NodeState.DOWN and node.spec.availability not in (
-        Availability.PAUSE,
-        Availability.DRAIN,
-    )
 
 
 class _Inspection:
