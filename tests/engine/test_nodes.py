@@ -9,7 +9,7 @@ from skep.core.events import NodesObserved
 from skep.model.ids import START, NodeId
 from skep.model.node import Node, NodeDescription
 from skep.model.service import Placement, ServiceSpec
-from skep.model.states import NodeState, TaskState
+from skep.model.states import Availability, NodeState, TaskState
 from skep.ports.link import LinkError, SessionRequest
 from skep.runtime.cluster import Cluster
 from skep.runtime.dispatcher import Dispatcher
@@ -173,3 +173,23 @@ async def test_an_evicted_task_is_really_stopped(monkeypatch: pytest.MonkeyPatch
         assert (await cluster.tasks.get(task.id)).state is TaskState.REJECTED
         running = [t for t in await cluster.tasks.list("web") if t.state is TaskState.RUNNING]
         assert [t.node_id == task.node_id for t in running] == [False]
+
+
+async def test_a_node_that_is_empty_is_filled_when_it_is_asked_for() -> None:
+    async with engine_test(nodes=2, behaviours=Behaviour(start_s=1)) as cluster:
+        first, second = await node(cluster, 1), await node(cluster, 2)
+
+        async def on(one: Node) -> int:
+            tasks = await cluster.tasks.list("web")
+            return sum(t.wanted and t.state is TaskState.RUNNING for t in tasks if t.node_id == one.id)
+
+        await cluster.nodes.update(second.id, second.version, replace(second.spec, availability=Availability.DRAIN))
+        await cluster.services.create(skep.service_spec("web", "demo", replicas=4))
+        await cluster.converged("web")
+        second = await node(cluster, 2)
+        await cluster.nodes.update(second.id, second.version, replace(second.spec, availability=Availability.ACTIVE))
+        await anyio.sleep(60)
+        assert (await on(first), await on(second)) == (4, 0)
+        await cluster.services.rebalance("web", budget=10)
+        await anyio.sleep(60)
+        assert (await on(first), await on(second)) == (2, 2)

@@ -14,6 +14,7 @@ from skep.core.commands import (
     CreateNetwork,
     CreateSecret,
     CreateService,
+    RebalanceService,
     RemoveConfig,
     RemoveNetwork,
     RemoveNode,
@@ -128,6 +129,14 @@ class Services(_Part):
         message = f"manually requested rollback to {to}"
         command = RollbackService(service_id, Position(version), message=message, to=Position(to), spec=spec)
         await self._submit(command, actor)
+
+    async def rebalance(self, ref: str, *, budget: int, actor: Actor = EMBEDDED) -> None:
+        """Spread a replicated service's tasks anew: at most `budget` of them move, each after the one before runs.
+
+        It goes on afterwards, and the log says how it ended. Nothing is ever moved unasked.
+        """
+        service = await self.get(ref)
+        await self._submit(RebalanceService(service.id, budget), actor)
 
     async def specs(self, ref: str) -> tuple[Position, ...]:
         """Return the positions at which a service's specs were set, oldest first; the last is the present one."""
