@@ -4,17 +4,29 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from skep.core.commands import RebalanceService, RemoveService, StartEngine, UpdateNode
+from skep.core.commands import DescribeNode, RebalanceService, RemoveService, StartEngine, UpdateNode
 from skep.core.events import ServiceRebalanceEnded, TasksCreated
+from skep.core.failures import Failures
 from skep.core.rejected import Rejected
 from skep.model.build import service_spec
 from skep.model.ids import NodeId, ServiceId
-from skep.model.service import Placement, PlacementPreference, RestartPolicy, ServiceSpec, SpreadOver, UpdateConfig
+from skep.model.node import NodeDescription
+from skep.model.service import (
+    Placement,
+    PlacementPreference,
+    Reservations,
+    ResourceRequirements,
+    RestartPolicy,
+    ServiceSpec,
+    SpreadOver,
+    UpdateConfig,
+)
 from skep.model.states import Availability, NodeState, TaskState
 from skep.model.task import Task
 from skep.testing.beginning import join_nodes
 from skep.testing.core_swarm import CoreSwarm
 
+GB = 1 << 30
 START_FIRST = UpdateConfig(order="start-first")
 BOTH_ORDERS = pytest.mark.parametrize("update", [None, START_FIRST])
 
@@ -248,3 +260,70 @@ def spreading(replicas: int, *labels: str) -> ServiceSpec:
 def label(swarm: CoreSwarm, name: str, zone: str) -> None:
     node = swarm.state.nodes[NodeId(name)]
     swarm.submit(UpdateNode(node.id, node.version, replace(node.spec, labels={"zone": zone})))
+
+
+def test_where_a_service_spreads_over_a_label_its_values_count_like_nodes() -> None:
+    swarm = CoreSwarm(nodes=2)
+    label(swarm, "node-1", "a")
+    label(swarm, "node-2", "a")
+    web = swarm.create(spreading(6, "node.labels.zone"))
+    swarm.quiet()
+    swarm.submit(join_nodes("node-3"))
+    label(swarm, "node-3", "b")
+    swarm.observe("node-3", NodeState.READY)
+    swarm.submit(RebalanceService(web, 10))
+    swarm.quiet()
+    assert sorted(counts(swarm, web)) == [1, 2, 3], "half of them in each zone"
+    assert counts(swarm, web)[2] == 3
+    assert ends(swarm) == [(3, "every node has its share, after 3 tasks moved")]
+    swarm.check()
+
+
+def test_what_is_uneven_within_a_zone_is_moved_within_it() -> None:
+    swarm = CoreSwarm(nodes=2)
+    label(swarm, "node-1", "a")
+    label(swarm, "node-2", "b")
+    web = swarm.create(spreading(6, "node.labels.zone"))
+    swarm.quiet()
+    swarm.submit(join_nodes("node-3"))
+    label(swarm, "node-3", "a")
+    swarm.observe("node-3", NodeState.READY)
+    swarm.submit(RebalanceService(web, 10))
+    swarm.quiet()
+    assert counts(swarm, web) == [2, 3, 1]
+    swarm.check()
+
+
+@BOTH_ORDERS
+def test_a_node_without_the_resources_is_not_filled(update: UpdateConfig | None) -> None:
+    swarm = CoreSwarm(nodes=2)
+    for name in ("node-1", "node-2"):
+        describe(swarm, name, 8)
+    spec = service_spec("web", "demo", replicas=6, update=update)
+    resources = ResourceRequirements(reservations=Reservations(memory_bytes=2 * GB))
+    web = swarm.create(replace(spec, task_template=replace(spec.template, resources=resources)))
+    swarm.quiet()
+    assert counts(swarm, web) == [3, 3]
+    swarm.submit(join_nodes("node-3"))
+    describe(swarm, "node-3", 2)
+    swarm.observe("node-3", NodeState.READY)
+    swarm.submit(RebalanceService(web, 10))
+    swarm.quiet()
+    assert sorted(counts(swarm, web)) == [1, 2, 3]
+    assert counts(swarm, web)[2] == 1
+    swarm.check()
+
+
+def test_a_node_where_the_service_failed_too_often_lately_is_not_filled() -> None:
+    swarm, web = crowded()
+    state = swarm.state
+    for _ in range(5):
+        state.failures.setdefault(web, Failures()).note(swarm.service(web).spec_version, NodeId("node-3"), swarm.now)
+    swarm.submit(RebalanceService(web, 10))
+    swarm.quiet()
+    assert counts(swarm, web) == [3, 3, 0]
+
+
+def describe(swarm: CoreSwarm, name: str, gigabytes: int) -> None:
+    resources = Reservations(memory_bytes=gigabytes * GB)
+    swarm.submit(DescribeNode(NodeId(name), NodeDescription(hostname=name, resources=resources)))

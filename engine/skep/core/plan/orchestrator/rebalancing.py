@@ -6,32 +6,29 @@ node: first the new one starts or first the old one stops, as the service's upda
 one runs. What fails ends the rebalancing; so does an update, which places its tasks anew anyway.
 """
 
-from collections.abc import Iterable
-
 from msgspec import Struct
 from msgspec.structs import replace
 
 from skep.core.commands import Command, DesireTasks, EndRebalance
-from skep.core.constraints import matches_all
+from skep.core.holdings import has_ports, has_resources
 from skep.core.indexes import ServiceTasks
 from skep.core.plan.orchestrator.creation import create
 from skep.core.plan.plan import CONTENT, Ids, Plan
+from skep.core.plan.scheduler.filters import label_value, needs_of, static_tests
 from skep.core.policy import rollout_of
 from skep.core.progress import Rebalance
 from skep.core.state import ClusterState
-from skep.model.ids import Instant, NodeId, Position, ServiceId
+from skep.model.ids import Instant, Position, ServiceId
 from skep.model.node import Node
-from skep.model.service import Placement, Service
+from skep.model.service import Service
 from skep.model.states import TaskState
 from skep.model.task import Task
-
-ANYWHERE = Placement()
 
 #: So many tasks more a node must have than another for one of them to be moved: fewer, and nothing is gained.
 SURPLUS = 2
 
 
-def plan_rebalancing(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:  # noqa: ARG001 - needs no time
+def plan_rebalancing(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
     """Return the next move of a service's rebalancing, or its end."""
     rebalance = state.rebalances.get(ServiceId(key))
     service = state.services.get(ServiceId(key))
@@ -44,7 +41,7 @@ def plan_rebalancing(state: ClusterState, key: str, now: Instant, ids: Ids) -> P
     why = _stopped(state, service, index, rebalance)
     if not why and moving is not None and index is not None and not _took_over(index, moving):
         return CONTENT
-    task = _next(state, service, index) if index is not None and not why else None
+    task = _next(state, service, index, now) if index is not None and not why else None
     if task is None:
         why = why or f"every node has its share, after {_tasks(moved)} moved"
     elif moved >= rebalance.budget:
@@ -98,62 +95,64 @@ class _Group(Struct):
     nodes: list[Node]
 
 
-def _next(state: ClusterState, service: Service, index: ServiceTasks) -> Task | None:
+def _next(state: ClusterState, service: Service, index: ServiceTasks, now: Instant) -> Task | None:
     """Return the task to move next; None if that would gain nothing."""
-    placement = service.spec.template.placement or ANYWHERE
-    labels = [p.spread.spread_descriptor for p in placement.preferences if p.spread is not None]
-    counts: dict[NodeId, int] = {}
-    for seat in index.wanted_by_seat.values():
-        for task in (state.tasks[i] for i in seat):
-            if task.node_id and not task.state.terminal:
-                counts[task.node_id] = counts.get(task.node_id, 0) + 1
-    donor = _donor(list(state.nodes.values()), labels, counts, placement)
+    spread = _Spread(state, service, index, now)
+    donor = spread.donor(list(state.nodes.values()), spread.needs.spread)
     return _movable(state, service, index, donor) if donor is not None else None
 
 
-def _donor(nodes: list[Node], labels: list[str], counts: dict[NodeId, int], placement: Placement) -> Node | None:
-    """Return the node to take a task from: of the first level that is uneven, the fullest of the fullest group."""
-    groups = _split(nodes, labels, counts, placement)
-    takers = [group.tasks for group in groups if group.takes]
-    if not takers:
-        return None
-    fullest = max(groups, key=lambda group: group.tasks)
-    if fullest.tasks - min(takers) >= SURPLUS:
-        return max(fullest.nodes, key=lambda node: counts.get(node.id, 0))
-    if not labels:
-        return None
-    return next((node for group in groups if (node := _donor(group.nodes, labels[1:], counts, placement))), None)
+class _Spread:
+    """How the tasks of a service are spread, and which nodes the scheduler would give one more."""
 
+    def __init__(self, state: ClusterState, service: Service, index: ServiceTasks, now: Instant) -> None:
+        self._state = state
+        self._counts = index.on_node
+        self.needs = needs_of(state, state.templates[service.id][service.spec_version])
+        self._tests = static_tests(self.needs)
+        failures = state.failures.get(service.id)
+        self._faulty = failures.faulty(service.spec_version, now) if failures is not None else {}
 
-def _split(nodes: Iterable[Node], labels: list[str], counts: dict[NodeId, int], placement: Placement) -> list[_Group]:
-    """Return nodes by their value of the first label, or one by one."""
-    groups: dict[str, _Group] = {}
-    for node in nodes:
-        count = counts.get(node.id, 0)
-        takes = _takes(node, count, placement)
-        if not count and not takes:
-            continue
-        group = groups.setdefault(_value(node, labels[0]) if labels else node.id, _Group(0, takes=False, nodes=[]))
-        group.tasks += count
-        group.takes = group.takes or takes
-        group.nodes.append(node)
-    return list(groups.values())
+    def donor(self, nodes: list[Node], labels: tuple[str, ...]) -> Node | None:
+        """Return the node to take a task from: of the first level that is uneven, the fullest of the fullest group."""
+        groups = self._split(nodes, labels)
+        takers = [group.tasks for group in groups if group.takes]
+        if not takers:
+            return None
+        fullest = max(groups, key=lambda group: group.tasks)
+        if fullest.tasks - min(takers) >= SURPLUS:
+            return max(fullest.nodes, key=lambda node: self._counts.get(node.id, 0))
+        if not labels:
+            return None
+        return next((node for group in groups if (node := self.donor(group.nodes, labels[1:]))), None)
 
+    def _split(self, nodes: list[Node], labels: tuple[str, ...]) -> list[_Group]:
+        """Return nodes by their value of the first label, or one by one."""
+        groups: dict[str, _Group] = {}
+        for node in nodes:
+            count = self._counts.get(node.id, 0)
+            takes = self._takes(node, count)
+            if not count and not takes:
+                continue
+            key = label_value(node, labels[0]) if labels else node.id
+            group = groups.setdefault(key, _Group(0, takes=False, nodes=[]))
+            group.tasks += count
+            group.takes = group.takes or takes
+            group.nodes.append(node)
+        return list(groups.values())
 
-def _value(node: Node, descriptor: str) -> str:
-    """Return a node's value of the label that is spread over; empty where it has none."""
-    kind, _, label = descriptor.partition(".labels.")
-    if kind == "node":
-        return (node.spec.labels or {}).get(label, "")
-    engine = node.description.engine
-    return engine.labels.get(label, "") if kind == "engine" and engine is not None else ""
-
-
-def _takes(node: Node, count: int, placement: Placement) -> bool:
-    """Whether a node that has `count` tasks of the service could take one more."""
-    if not node.schedulable or (placement.max_replicas and count >= placement.max_replicas):
-        return False
-    return matches_all(placement.constraints, node)
+    def _takes(self, node: Node, count: int) -> bool:
+        """Whether a node that has `count` tasks of the service could take one more."""
+        needs = self.needs
+        if not node.schedulable or node.id in self._faulty or (needs.max_replicas and count >= needs.max_replicas):
+            return False
+        if not all(test(node) for _, test in self._tests):
+            return False
+        if needs.demand is None:
+            return True
+        on_it = self._state.node_tasks.get(node.id)
+        held = on_it.held if on_it is not None else None
+        return has_resources(node.description, held, needs.demand) and has_ports(held, needs.demand)
 
 
 def _movable(state: ClusterState, service: Service, index: ServiceTasks, node: Node) -> Task | None:
