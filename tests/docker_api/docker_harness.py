@@ -14,7 +14,9 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from skep.core.state import ClusterState
 from skep.model.ids import ClusterId, ConfigId, Instant, NetworkId, NodeId, Position, SecretId, ServiceId, TaskId
+from skep.model.network import VNI_OPTION, IpamConfig, Network, NetworkAddress, NetworkSpec
 from skep.model.node import ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus
 from skep.model.secret import Config, ConfigSpec, Sealed, Secret, SecretSpec
 from skep.model.service import (
@@ -30,9 +32,10 @@ from skep.model.service import (
 from skep.model.states import NodeState, TaskState, UpdateState
 from skep.model.swarm import Cluster as SwarmObject
 from skep.model.swarm import JoinTokens, RootCa, SwarmSpec
-from skep.model.task import ContainerStatus, Task, TaskOrigin, TaskStatus
+from skep.model.task import ContainerStatus, Given, Task, TaskOrigin, TaskStatus
 from skep.runtime.cluster import Cluster
 from skep_adapters.docker_api import DockerApi
+from skep_adapters.docker_api.render_network import Attachments
 
 SEALED = Sealed("key", b"", b"")
 DOCKER = shutil.which("docker")
@@ -65,7 +68,9 @@ def service_of(shown: dict[str, Any]) -> Service:
         spec=msgspec.convert(shown["Spec"], ServiceSpec),
         spec_version=Position(0),
         previous_spec=msgspec.convert(shown["PreviousSpec"], ServiceSpec) if "PreviousSpec" in shown else None,
-        endpoint=Endpoint(
+        endpoint=None
+        if endpoint == {"Spec": {}}
+        else Endpoint(
             ports=tuple(msgspec.convert(port, PortConfig) for port in endpoint.get("Ports", ())),
             virtual_ips=tuple(
                 VirtualIp(NetworkId(ip["NetworkID"]), ip.get("Addr", "")) for ip in endpoint.get("VirtualIPs", ())
@@ -111,6 +116,45 @@ def task_of(shown: dict[str, Any]) -> tuple[Task, TaskTemplate]:
     )
     spec = msgspec.convert(shown["Spec"], TaskSpec)
     return task, TaskTemplate(service_name="web", spec=spec, networks=spec.networks)
+
+
+def attachments_of(shown: dict[str, Any]) -> Attachments:
+    """Return what a task is on, as the state holds it."""
+    state = ClusterState()
+    addresses = []
+    for one in shown.get("NetworksAttachments", ()):
+        network = network_of(one["Network"])
+        state.networks[network.id] = network
+        addresses.append(NetworkAddress(network.id, one.get("Addresses", [""])[0]))
+    task, _ = task_of(shown)
+    state.given[task.id] = Given(addresses=tuple(addresses))
+    return Attachments(state, [task])
+
+
+def network_of(shown: dict[str, Any]) -> Network:
+    """Return a network as a task shows it."""
+    said, state = shown["Spec"], shown["DriverState"]
+    spec = {**said, "Driver": said["DriverConfiguration"]}
+    if "Configs" in spec.get("IPAMOptions", {}):
+        spec["IPAMOptions"] = {
+            **spec["IPAMOptions"],
+            "Configs": [_range(one) for one in said["IPAMOptions"]["Configs"]],
+        }
+    vnis = state.get("Options", {}).get(VNI_OPTION, "")
+    return Network(
+        id=NetworkId(shown["ID"]),
+        spec=msgspec.convert(spec, NetworkSpec),
+        vnis=tuple(map(int, vnis.split(","))) if vnis else (),
+        ranges=tuple(
+            msgspec.convert(_range(one), IpamConfig) for one in shown.get("IPAMOptions", {}).get("Configs", ())
+        ),
+        **_meta(shown),
+    )
+
+
+def _range(shown: dict[str, str]) -> dict[str, str]:
+    """Return a range as it is sent: tasks show one of its fields by another name."""
+    return {"IPRange" if name == "Range" else name: value for name, value in shown.items()}
 
 
 def node_of(shown: dict[str, Any]) -> Node:

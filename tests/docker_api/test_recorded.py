@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from docker_harness import config_of, node_of, recorded, secret_of, service_of, swarm_of, task_of
+from docker_harness import attachments_of, config_of, node_of, recorded, secret_of, service_of, swarm_of, task_of
 from skep.core.rules.service import stored
 from skep.model.node import NodeSpec
 from skep.model.service import ServiceSpec
@@ -23,8 +23,8 @@ SERVICES = recorded("services")
 OBJECTS = recorded("objects")
 REFUSED = recorded("refused_bodies")
 
-#: What a task has of networks, generic resources and jobs: skep has none of these yet.
-NOT_YET = ("GenericResources", "JobIteration", "NetworksAttachments")
+#: What a task has of generic resources and jobs: skep has none of these yet.
+NOT_YET = ("GenericResources", "JobIteration")
 
 
 def spec_of(body: Any) -> ServiceSpec:
@@ -63,7 +63,10 @@ def test_a_task_is_shown_as_recorded(shown: Any) -> None:
     if "ServiceID" not in shown:
         pytest.skip("a task of an attached container")
     task, template = task_of(shown)
-    assert render_task(task, render_template(template)) == {k: v for k, v in shown.items() if k not in NOT_YET}
+    attachments = attachments_of(shown).render(task)
+    assert render_task(task, render_template(template), attachments) == {
+        k: v for k, v in shown.items() if k not in NOT_YET
+    }
 
 
 @pytest.mark.parametrize("shown", OBJECTS["nodes"], ids=lambda shown: shown["Description"]["Hostname"])

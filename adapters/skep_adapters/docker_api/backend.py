@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 from skep.core.changes import Change
 from skep.core.record import Actor
 from skep.core.state import ClusterState
-from skep.model.ids import ConfigId, Instant, NodeId, Position, SecretId, ServiceId
+from skep.model.ids import ConfigId, Instant, NetworkId, NodeId, Position, SecretId, ServiceId
+from skep.model.network import NetworkSpec
 from skep.model.node import NodeSpec
 from skep.model.secret import ConfigSpec, SecretSpec
 from skep.model.service import ServiceSpec
@@ -97,6 +98,18 @@ class ServicesBackend(Protocol):
         ...
 
 
+class NetworksBackend(Protocol):
+    """Networks."""
+
+    async def create(self, spec: NetworkSpec, *, actor: Actor) -> NetworkId:
+        """Begin a network."""
+        ...
+
+    async def remove(self, network_id: NetworkId, *, actor: Actor) -> None:
+        """End a network."""
+        ...
+
+
 class SecretsBackend(Protocol):
     """Secrets."""
 
@@ -167,6 +180,11 @@ class Backend(Protocol):
     @property
     def services(self) -> ServicesBackend:
         """Its services."""
+        ...
+
+    @property
+    def networks(self) -> NetworksBackend:
+        """Its networks."""
         ...
 
     @property

@@ -2,6 +2,7 @@
 
 from msgspec import field
 from skep.model.container import Driver, Part
+from skep.model.network import IpamConfig
 from skep.model.swarm import SwarmSpec
 
 
@@ -49,3 +50,35 @@ class SecretBody(Part, frozen=True):
     def __repr__(self) -> str:
         """Hide the data."""
         return f"SecretBody(name={self.name!r})"
+
+
+class IpamBody(Part, frozen=True):
+    """How a network gets its addresses; auxiliary addresses are not kept (recorded)."""
+
+    driver: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+    config: tuple[IpamConfig, ...] = ()
+
+
+class NetworkReference(Part, frozen=True):
+    """A network that another takes its configuration from."""
+
+    network: str = ""
+
+
+class NetworkBody(Part, frozen=True):
+    """POST /networks/create."""
+
+    name: str = ""
+    check_duplicate: bool = False
+    driver: str = ""
+    scope: str = ""
+    enable_ipv6: bool = field(default=False, name="EnableIPv6")
+    ipam: IpamBody | None = field(default=None, name="IPAM")
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    config_only: bool = False
+    config_from: NetworkReference | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] | None = None

@@ -17,6 +17,7 @@ NODE = frozenset({"id", "label", "membership", "name", "node.label", "role"})
 TASK = frozenset({"_up-to-date", "desired-state", "id", "label", "name", "node", "runtime", "service"})
 SECRET = frozenset({"id", "label", "name", "names"})
 CONFIG = SECRET
+NETWORK = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
 
 
 class Filters:

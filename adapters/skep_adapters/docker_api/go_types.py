@@ -3,13 +3,16 @@
 A field that is not listed has its type's usual name: string, bool, int64, float32, `[]` and `map[string]` of such.
 """
 
-from skep.model import container, node, secret, service, swarm
+from skep.model import container, network, node, secret, service, swarm
 
 from skep_adapters.docker_api import bodies
 
 #: The Go type of a struct, wherever it stands.
 STRUCTS: dict[type, str] = {
     bodies.InitBody: "swarm.InitRequest",
+    bodies.IpamBody: "network.IPAM",
+    bodies.NetworkBody: "types.NetworkCreateRequest",
+    bodies.NetworkReference: "network.ConfigReference",
     bodies.JoinBody: "swarm.JoinRequest",
     bodies.SecretBody: "swarm.SecretSpec",
     bodies.UnlockBody: "swarm.UnlockRequest",
@@ -30,6 +33,7 @@ STRUCTS: dict[type, str] = {
     container.TmpfsOptions: "mount.TmpfsOptions",
     container.Ulimit: "units.Ulimit",
     container.VolumeOptions: "mount.VolumeOptions",
+    network.IpamConfig: "network.IPAMConfig",
     node.NodeSpec: "swarm.NodeSpec",
     secret.ConfigSpec: "swarm.ConfigSpec",
     secret.SecretSpec: "swarm.SecretSpec",

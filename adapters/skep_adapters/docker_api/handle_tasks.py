@@ -17,6 +17,7 @@ from skep_adapters.docker_api.answers import chosen, json_answer, list_answer
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.filters import Filters
+from skep_adapters.docker_api.render_network import Attachments
 from skep_adapters.docker_api.render_task import render_task, render_template
 
 _WORDS = frozenset(state.word for state in TaskState)
@@ -29,6 +30,7 @@ class _Found(Struct, frozen=True):
     templates: Mapping[ServiceId, Mapping[Position, TaskTemplate]]
     services: Mapping[ServiceId, Service]
     node_ids: frozenset[NodeId]
+    attachments: Attachments
 
     def template(self, task: Task) -> TaskTemplate:
         """Return what `task` runs."""
@@ -48,7 +50,7 @@ class _Specs:
         spec = self._rendered.get(key)
         if spec is None:
             spec = self._rendered[key] = render_template(self._found.template(task))
-        return render_task(task, spec)
+        return render_task(task, spec, self._found.attachments.render(task))
 
 
 async def list_tasks(call: Call) -> web.StreamResponse:
@@ -70,12 +72,12 @@ async def list_tasks(call: Call) -> web.StreamResponse:
 async def inspect(call: Call) -> web.StreamResponse:
     """Answer one task."""
 
-    def ask(state: ClusterState) -> tuple[Task, TaskTemplate]:
+    def ask(state: ClusterState) -> tuple[Task, TaskTemplate, Attachments]:
         task = find_task(state, call.ref)
-        return task, state.template_of(task)
+        return task, state.template_of(task), Attachments(state, [task])
 
-    task, template = await call.read(ask)
-    return json_answer(render_task(task, render_template(template)))
+    task, template, attachments = await call.read(ask)
+    return json_answer(render_task(task, render_template(template), attachments.render(task)))
 
 
 def _look(state: ClusterState, services: list[Service], nodes: frozenset[NodeId]) -> _Found:
@@ -91,7 +93,8 @@ def _look(state: ClusterState, services: list[Service], nodes: frozenset[NodeId]
         templates = {one.id: dict(state.templates.get(one.id, {})) for one in services}
     else:
         templates = {service_id: dict(by_version) for service_id, by_version in state.templates.items()}
-    return _Found(tasks, templates, dict(state.services), nodes)
+    attachments = Attachments(state, tasks)
+    return _Found(tasks, templates, dict(state.services), nodes, attachments)
 
 
 def _check_words(filters: Filters) -> None:

@@ -14,6 +14,7 @@ from skep.model.service import (
     TaskSpec,
     UpdateConfig,
     UpdateStatus,
+    VirtualIp,
 )
 
 from skep_adapters.docker_api.render import render
@@ -87,14 +88,19 @@ def _update_defaults(config: UpdateConfig | None) -> UpdateConfig:
 def _endpoint(service: Service) -> dict[str, Any]:
     """Return what was allocated; what was asked for is repeated only where something was (recorded)."""
     given = service.endpoint
-    if given is None or not (given.ports or given.virtual_ips):
+    if given is None:
         return {"Spec": {}}
     document: dict[str, Any] = {"Spec": render(service.spec.endpoint_spec) or {}}
     if given.ports:
         document["Ports"] = render(given.ports)
     if given.virtual_ips:
-        document["VirtualIPs"] = [{"NetworkID": ip.network_id, "Addr": ip.addr} for ip in given.virtual_ips]
+        document["VirtualIPs"] = [_virtual_ip(ip) for ip in given.virtual_ips]
     return document
+
+
+def _virtual_ip(ip: VirtualIp) -> dict[str, Any]:
+    """Return a VIP; on a network of each node's own it has no address (recorded in scenario 15)."""
+    return {"NetworkID": ip.network_id} | ({"Addr": ip.addr} if ip.addr else {})
 
 
 def _update_status(status: UpdateStatus) -> dict[str, Any]:

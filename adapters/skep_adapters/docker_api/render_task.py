@@ -19,7 +19,7 @@ def render_template(template: TaskTemplate) -> dict[str, Any]:
     return document
 
 
-def render_task(task: Task, spec: dict[str, Any]) -> dict[str, Any]:
+def render_task(task: Task, spec: dict[str, Any], attachments: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a task; `spec` is its rendered template, which its service's other tasks share."""
     document: dict[str, Any] = {
         "ID": task.id,
@@ -36,6 +36,8 @@ def render_task(task: Task, spec: dict[str, Any]) -> dict[str, Any]:
         document["NodeID"] = task.node_id
     document["Status"] = _status(task.status)
     document["DesiredState"] = task.desired.word
+    if attachments:
+        document["NetworksAttachments"] = attachments
     return document
 
 
