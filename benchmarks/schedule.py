@@ -90,14 +90,16 @@ def _measure(report: Report, shape: str, size: Size, options: Namespace) -> None
     name = f"{shape}/{tasks:,}x{nodes:,}"
     goal = Goal(size.goal_s) if options.scale == 1 else None
     swarmkit = size.swarmkit_s if options.scale == 1 and shape == "distinct" else None
-    totals, longests = [], []
+    totals, longests, cpus = [], [], []
     for _ in range(size.runs):
         state = waiting(shape, tasks, nodes)
         gc.collect()
         gc.freeze()
         try:
             with _given_up_after(options.limit), _profiled(name, on=options.profile):
+                cpu = time.process_time()
                 spent = schedule(state)
+                cpus.append(time.process_time() - cpu)
         except TimeoutError:
             report.add(name, None, "s", goal=goal, swarmkit=swarmkit, note=f"given up after {options.limit:g} s")
             return
@@ -107,7 +109,9 @@ def _measure(report: Report, shape: str, size: Size, options: Namespace) -> None
         totals.append(sum(spent))
         longests.append(max(spent))
         del state
-    report.add(name, median(totals), "s", goal=goal, swarmkit=swarmkit, note=f"median of {size.runs}")
+    report.add(
+        name, median(totals), "s", goal=goal, swarmkit=swarmkit, note=f"CPU {median(cpus):.3g} s; median of {size.runs}"
+    )
     report.add(f"{name} longest", median(longests) * 1e3, "ms", goal=Goal(50), note=f"of {len(spent)} calls")
 
 
