@@ -1,4 +1,4 @@
-"""A global service has one task on each node that is active, ready, and fulfils its constraints; a global job runs one."""
+"""A global service has one task on each node that is active, ready, and fulfils its constraints; a job runs it once."""
 
 import pytest
 from msgspec.structs import replace
@@ -6,7 +6,7 @@ from skep.core.commands import ObserveNodes, RemoveNode, RemoveService, UpdateNo
 from skep.core.events import TasksCreated
 from skep.core.tally import Tally, tally
 from skep.model.build import service_spec
-from skep.model.ids import NO_SLOT, NANOSECONDS, NodeId, ServiceId
+from skep.model.ids import NANOSECONDS, NO_SLOT, NodeId, ServiceId
 from skep.model.service import Placement, RestartPolicy, ServiceSpec
 from skep.model.states import Availability, Mode, NodeState, TaskState
 from skep.model.task import Task
@@ -173,6 +173,18 @@ def test_a_node_that_left_leaves_its_task_orphaned_and_unreplaced() -> None:
     assert nodes_of(swarm, agent) == ["node-1", "node-3"]
     assert not swarm.state.given_up
     assert tally(swarm.state, swarm.service(agent)) == Tally(2, 2)
+    swarm.check()
+
+
+def test_a_task_that_waited_on_a_node_that_left_is_orphaned_and_unreplaced() -> None:
+    swarm, agent = begun(everywhere())
+    swarm.report(on(swarm, agent, "node-2"), TaskState.FAILED)
+    swarm.quiet()
+    swarm.submit(RemoveNode(NodeId("node-2"), force=True))
+    swarm.quiet()
+    swarm.check_content()
+    swarm.advance(30)
+    assert nodes_of(swarm, agent) == ["node-1", "node-3"]
     swarm.check()
 
 

@@ -6,7 +6,7 @@ from types import FrameType
 import pytest
 from skep.core.commands import CreateTasks, RemoveNode, RemoveService, RollbackService
 from skep.core.plan import PLANS
-from skep.core.tally import tally
+from skep.core.tally import Tally, tally
 from skep.model.build import service_spec
 from skep.model.ids import NANOSECONDS, NodeId, ServiceId
 from skep.model.service import RestartPolicy, ServiceSpec
@@ -179,6 +179,8 @@ def test_what_lives_of_an_older_run_is_removed() -> None:
     swarm.settle()
     assert {swarm.state.tasks[task.id].desired for task in old} == {TaskState.REMOVE}
     assert slots(live(swarm, job_id)) == [0, 1]
+    # those of the run before still run, and count no more
+    assert (swarm.running(job_id), tally(swarm.state, swarm.service(job_id))) == (2, Tally(0, 2, 0))
     swarm.quiet()
     assert not any(task.id in swarm.state.tasks for task in old)
     assert swarm.running(job_id) == 2

@@ -21,6 +21,7 @@ from skep.model.node import ManagerStatus, Node, NodeDescription, NodeSpec, Node
 from skep.model.secret import Config, ConfigSpec, Sealed, Secret, SecretSpec
 from skep.model.service import (
     Endpoint,
+    JobStatus,
     PortConfig,
     Service,
     ServiceSpec,
@@ -62,7 +63,7 @@ def _meta(shown: dict[str, Any]) -> dict[str, Any]:
 
 
 def service_of(shown: dict[str, Any]) -> Service:
-    endpoint, status = shown["Endpoint"], shown.get("UpdateStatus")
+    endpoint, status, job = shown["Endpoint"], shown.get("UpdateStatus"), shown.get("JobStatus")
     return Service(
         id=ServiceId(shown["ID"]),
         spec=msgspec.convert(shown["Spec"], ServiceSpec),
@@ -76,6 +77,7 @@ def service_of(shown: dict[str, Any]) -> Service:
                 VirtualIp(NetworkId(ip["NetworkID"]), ip.get("Addr", "")) for ip in endpoint.get("VirtualIPs", ())
             ),
         ),
+        job=job and JobStatus(job["JobIteration"].get("Index", 0), instant(job["LastExecution"])),
         update_status=status
         and UpdateStatus(
             UpdateState(status["State"]),
@@ -115,7 +117,8 @@ def task_of(shown: dict[str, Any]) -> tuple[Task, TaskTemplate]:
         updated_at=instant(shown["UpdatedAt"]),
     )
     spec = msgspec.convert(shown["Spec"], TaskSpec)
-    return task, TaskTemplate(service_name="web", spec=spec, networks=spec.networks)
+    iteration = shown["JobIteration"].get("Index", 0) if "JobIteration" in shown else None
+    return task, TaskTemplate(service_name="web", spec=spec, networks=spec.networks, iteration=iteration)
 
 
 def attachments_of(shown: dict[str, Any]) -> Attachments:

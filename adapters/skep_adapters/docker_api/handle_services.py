@@ -79,18 +79,9 @@ def _fits(filters: Filters, service: Service) -> bool:
         filters.prefix("id", service.id)
         and filters.prefix("name", service.spec.name)
         and filters.labels("label", service.spec.labels)
-        and filters.exact("mode", _mode(service.spec))
+        and filters.exact("mode", service.spec.kind)
         and filters.exact("runtime", service.spec.template.runtime or "container")
     )
-
-
-def _mode(spec: ServiceSpec) -> str:
-    mode = spec.mode
-    if mode is None or mode.replicated is not None:
-        return "replicated"
-    if mode.global_ is not None:
-        return "global"
-    return "replicated-job" if mode.replicated_job is not None else "global-job"
 
 
 def _order(filters: Filters) -> Callable[[_Row], str]:

@@ -46,11 +46,11 @@ class _Specs:
 
     def render(self, task: Task) -> dict[str, Any]:
         """Return `task` for the answer."""
-        key = task.service_id, task.origin.spec_version
+        key, template = (task.service_id, task.origin.spec_version), self._found.template(task)
         spec = self._rendered.get(key)
         if spec is None:
-            spec = self._rendered[key] = render_template(self._found.template(task))
-        return render_task(task, spec, self._found.attachments.render(task))
+            spec = self._rendered[key] = render_template(template)
+        return render_task(task, spec, self._found.attachments.render(task), iteration=template.iteration)
 
 
 async def list_tasks(call: Call) -> web.StreamResponse:
@@ -77,7 +77,8 @@ async def inspect(call: Call) -> web.StreamResponse:
         return task, state.template_of(task), Attachments(state, [task])
 
     task, template, attachments = await call.read(ask)
-    return json_answer(render_task(task, render_template(template), attachments.render(task)))
+    spec = render_template(template)
+    return json_answer(render_task(task, spec, attachments.render(task), iteration=template.iteration))
 
 
 def _look(state: ClusterState, services: list[Service], nodes: frozenset[NodeId]) -> _Found:

@@ -50,7 +50,17 @@ def render_service(service: Service, *, counted: Tally | None = None, defaults: 
             "DesiredTasks": counted.desired,
             "CompletedTasks": counted.completed,
         }
+    if service.job is not None:
+        document["JobStatus"] = {
+            "JobIteration": render_iteration(service.job.iteration),
+            "LastExecution": rfc3339(service.job.executed_at),
+        }
     return document
+
+
+def render_iteration(iteration: int) -> dict[str, Any]:
+    """Return which run of a job it is; the first is 0, which is left out (recorded)."""
+    return {"Index": iteration} if iteration else {}
 
 
 def with_defaults(spec: ServiceSpec) -> ServiceSpec:

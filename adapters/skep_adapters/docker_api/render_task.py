@@ -7,6 +7,7 @@ from skep.model.states import MESSAGES
 from skep.model.task import Task, TaskStatus
 
 from skep_adapters.docker_api.render import render
+from skep_adapters.docker_api.render_service import render_iteration
 from skep_adapters.docker_api.times import rfc3339
 
 
@@ -19,8 +20,13 @@ def render_template(template: TaskTemplate) -> dict[str, Any]:
     return document
 
 
-def render_task(task: Task, spec: dict[str, Any], attachments: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a task; `spec` is its rendered template, which its service's other tasks share."""
+def render_task(
+    task: Task, spec: dict[str, Any], attachments: list[dict[str, Any]], *, iteration: int | None = None
+) -> dict[str, Any]:
+    """Return a task; `spec` is its rendered template, which its service's other tasks share.
+
+    A job's task shows the run that it belongs to. Slot 0 is left out, as those are that have none (recorded).
+    """
     document: dict[str, Any] = {
         "ID": task.id,
         "Version": {"Index": task.version},
@@ -38,6 +44,8 @@ def render_task(task: Task, spec: dict[str, Any], attachments: list[dict[str, An
     document["DesiredState"] = task.desired.word
     if attachments:
         document["NetworksAttachments"] = attachments
+    if iteration is not None:
+        document["JobIteration"] = render_iteration(iteration)
     return document
 
 

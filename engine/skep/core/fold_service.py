@@ -32,7 +32,7 @@ OUTCOMES_MAX = 10
 def service_created(state: ClusterState, event: ServiceCreated) -> None:
     """Begin a service."""
     service_id, spec = event.service_id, event.spec
-    state.templates[service_id] = {state.position: TaskTemplate.of(spec)}
+    state.templates[service_id] = {state.position: TaskTemplate.of(spec, 0 if spec.kind.is_job else None)}
     state.services[service_id] = Service(
         id=service_id,
         spec=spec,
@@ -174,7 +174,7 @@ def _respecified(state: ClusterState, service: Service, spec: ServiceSpec) -> Se
     """Return `service` with `spec`; its tasks keep their template if the new spec gives them an equal one."""
     templates = state.templates[service.id]
     job = JobStatus(service.job.iteration + 1, state.time) if service.job is not None else None
-    template = TaskTemplate.of(spec, job.iteration if job else 0)
+    template = TaskTemplate.of(spec, job.iteration if job else None)
     # going back finds the template that tasks of then still bear, so that those are left alone
     spec_version = next((p for p in reversed(templates) if templates[p] == template), Position(0))
     if not spec_version:

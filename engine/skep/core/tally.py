@@ -20,20 +20,23 @@ class Tally(Struct, frozen=True):
 
 
 def tally(state: ClusterState, service: Service) -> Tally:
-    """Count the tasks of a service as Swarm does (FACTS, chapters 6 and 7), without walking through them."""
+    """Count the tasks of a service as Swarm does (FACTS, chapters 6 and 7); at most it looks at a job's live ones."""
     of = state.service_tasks.get(service.id)
     running = of.running if of else 0
+    current = of.wanted_by_spec.get(service.spec_version, {}) if of else {}
     completed = len(of.completed.get(service.spec_version, ())) if of else 0
     kind = service.spec.kind
     if kind is Mode.REPLICATED:
         return Tally(running, service.spec.replicas or 0)
     if kind is Mode.GLOBAL:
         return Tally(running, of.wanted if of else 0)
+    # of a job only the present run counts: what is left of the run before may still be stopping (recorded)
+    running = sum(state.tasks[i].state is TaskState.RUNNING for i in current)
     if kind is Mode.REPLICATED_JOB:
         job = service.spec.mode.replicated_job if service.spec.mode else None
         concurrent = job.max_concurrent if job else None
         return Tally(running, 1 if concurrent is None else concurrent, completed)
-    return Tally(running, len(of.wanted_by_spec.get(service.spec_version, ())) if of else 0, completed)
+    return Tally(running, len(current), completed)
 
 
 def lack(state: ClusterState, service: Service) -> str:

@@ -268,7 +268,7 @@ class JobStatus(Struct, frozen=True):
 class TaskTemplate(Struct, frozen=True):
     """All of a service's spec that makes its tasks what they are; tasks name it by the position that set it.
 
-    Each run of a job has a template of its own: `iteration` tells them apart. `dnsrr` says that the service has no
+    Each run of a job has a template of its own: `iteration` tells them apart, and is None where there is no job. `dnsrr` says that the service has no
     address of its own where it could have one: to change that replaces tasks (recorded in scenario 25).
     """
 
@@ -276,11 +276,11 @@ class TaskTemplate(Struct, frozen=True):
     spec: TaskSpec
     networks: tuple[NetworkAttachment, ...] = ()
     ports: tuple[PortConfig, ...] = ()
-    iteration: int = 0
+    iteration: int | None = None
     dnsrr: bool = False
 
     @staticmethod
-    def of(spec: ServiceSpec, iteration: int = 0) -> "TaskTemplate":
+    def of(spec: ServiceSpec, iteration: int | None = None) -> "TaskTemplate":
         """Return the template that `spec` gives its tasks."""
         networks = spec.template.networks or spec.networks
         endpoint = spec.endpoint_spec

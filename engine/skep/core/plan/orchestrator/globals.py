@@ -42,7 +42,8 @@ def plan_globals(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
     for seat, task_ids in index.wanted_by_seat.items():
         node = state.nodes.get(NodeId(str(seat)))
         if node is None or not wanted.allows(node):
-            leaving += task_ids
+            # what ended is the restart supervisor's, which may still wait with it
+            leaving += [i for i in task_ids if not state.tasks[i].state.terminal]
     missing = [node.id for node in state.nodes.values() if wanted.wants(node) and _is_free(state, service, node.id)]
     commands: list[Command] = []
     if leaving:
