@@ -293,3 +293,16 @@ def test_a_node_that_is_described_anew_as_it_was_evicts_nothing() -> None:
     described = Reservations(memory_bytes=GB)
     tasks = reserving(described, described=described)
     assert evicted(tasks, described) == []
+
+
+def test_a_global_task_is_evicted_and_not_replaced_before_the_label_is_back() -> None:
+    swarm, web = zoned("node.labels.zone == a", mode="global")
+    label(swarm, ONE)
+    swarm.advance(60)
+    assert [t.state for t in swarm.state.tasks_on(ONE)] == [TaskState.REJECTED]
+    assert swarm.running(web) == 1
+    swarm.check()
+    label(swarm, ONE, zone="a")
+    swarm.advance(60)
+    assert swarm.running(web) == 2
+    swarm.check()

@@ -439,3 +439,17 @@ def test_a_node_that_is_not_down_is_removed_by_force_only() -> None:
     swarm.advance(30)
     assert [t.node_id for t in swarm.tasks(web, wanted=True)] == [TWO, TWO]
     swarm.check()
+
+
+def test_a_global_task_that_waits_for_its_restart_as_its_node_is_struck_ends_with_it() -> None:
+    swarm = CoreSwarm(nodes=2)
+    swarm.broken["demo"] = "task: non-zero exit (1)"
+    web = swarm.create(service_spec("web", "demo", mode="global"))
+    swarm.advance(1)
+    swarm.submit(RemoveNode(ONE, force=True))
+    swarm.settle()
+    swarm.check()
+    swarm.broken.clear()
+    swarm.advance(30)
+    assert [t.node_id for t in swarm.tasks(web, wanted=True)] == [TWO]
+    swarm.check()
