@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from skep.core import address_index, task_index
+from skep.core import address_index, seat_index, task_index, wait_index
 from skep.core.events import (
     ConfigCreated,
     ConfigRemoved,
@@ -148,7 +148,7 @@ def _swarm_updated(state: ClusterState, event: SwarmUpdated) -> None:
         updated_at=state.time,
     )
     if state.history_limit != limit:
-        task_index.judge_history(state)
+        seat_index.judge_history(state)
 
 
 def _swarm_left(state: ClusterState, event: SwarmLeft) -> None:  # noqa: ARG001 - its name says all
@@ -195,7 +195,7 @@ def _nodes_observed(state: ClusterState, event: NodesObserved) -> None:
             down_since=(node.down_since or state.time) if down else EPOCH,
         )
         if down or node.down_since:
-            task_index.rejudge_node(state, node_id)
+            wait_index.rejudge_node(state, node_id)
         _node_touched(state, node_id)
 
 
@@ -216,9 +216,9 @@ def _node_removed(state: ClusterState, event: NodeRemoved) -> None:
             task_index.swap(state, task, replace(task, status=orphaned, version=state.position, updated_at=state.time))
             if task.service_id in state.updates:
                 state.updates[task.service_id].note_ended(task, failed=False)
-    task_index.rejudge_node(state, event.node_id)
+    wait_index.rejudge_node(state, event.node_id)
     for service_id in state.node_services:
-        task_index.revive(state, service_id, event.node_id)
+        seat_index.revive(state, service_id, event.node_id)
     _node_touched(state, event.node_id)
 
 

@@ -18,9 +18,9 @@ from skep.core.fold_network import move_cursors
 from skep.core.indexes import Topic
 from skep.core.policy import rollout_of
 from skep.core.progress import Rebalance, UpdateProgress
+from skep.core.seat_index import judge_seats
 from skep.core.service_index import disuse, free_ports, hold_ports, use
 from skep.core.state import FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT, ClusterState
-from skep.core.task_index import judge_seats
 from skep.model.ids import START, Position, ServiceId
 from skep.model.service import JobStatus, Outcome, Service, ServiceSpec, TaskTemplate
 from skep.model.states import GOING, UpdateState

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from skep.core import address_index, node_index, task_index
+from skep.core import address_index, node_index, seat_index, task_index
 from skep.core.events import (
     TasksAdopted,
     TasksAllocated,
@@ -66,7 +66,7 @@ def tasks_created(state: ClusterState, event: TasksCreated) -> None:
     tasks.update(zip(event.task_ids, created, strict=True))
     if service_id in state.given_up:
         for task in created:
-            task_index.revive(state, service_id, task.seat)
+            seat_index.revive(state, service_id, task.seat)
     if event.attempts:
         _note_restarts(state, service_id, created)
     if event.rebalance:
@@ -132,7 +132,7 @@ def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
             of = indexes[service_id]
         del of.pending[task_id]
         if not of.pending:
-            del state.pending[service_id]
+            task_index.no_longer_pending(state, of, service_id)
         if task.node_id:
             # it was born with its node, which counts it since then
             new = tasks[task_id] = Task(origin, node_id, task.desired, confirmed, position, time)
@@ -199,7 +199,7 @@ def tasks_desired(state: ClusterState, event: TasksDesired) -> None:
         task_index.swap(state, task, new)
         if new.node_id:
             assignments.setdefault(new.node_id, {})[task_id] = None
-        task_index.judge_given_up(state, task, new)
+        seat_index.judge_given_up(state, task, new)
         if not new.wanted and (progress := _progress(state, task.service_id)) is not None:
             progress.note_ended(task, failed=False)
 

@@ -8,6 +8,7 @@ import enum
 from typing import TypeVar
 
 from skep.core.holdings import Demand, Holdings
+from skep.core.wanted import WantedBySeat
 from skep.model.ids import NodeId, Position, Seat, TaskId
 
 T = TypeVar("T")
@@ -111,7 +112,7 @@ class ServiceTasks:
         self.all: Ordered[TaskId] = {}
         self.seats: dict[Seat, tuple[TaskId, ...]] = {}
         self.wanted = 0
-        self.wanted_by_seat: dict[Seat, tuple[TaskId, ...]] = {}
+        self.wanted_by_seat = WantedBySeat(self.seats)
         self.wanted_by_spec: dict[Position, Ordered[TaskId]] = {}
         self.ended: Ordered[TaskId] = {}
         self.blocked: Ordered[TaskId] = {}
@@ -139,6 +140,7 @@ class ServiceTasks:
             if isinstance(value, dict):
                 value = {k: dict(v) if isinstance(v, dict) else v for k, v in value.items()}
             setattr(twin, name, value)
+        twin.wanted_by_seat = self.wanted_by_seat.copy(twin.seats)
         return twin
 
     def value(self) -> dict[str, object]:
