@@ -329,8 +329,8 @@ def test_addresses_are_found_without_a_look_at_those_that_are_held(tasks: int) -
     swarm.settle()
     assert len(owners(swarm, "n")) == tasks + 1
     addresses, looks = Addresses(swarm.state), Looks()
-    held = addresses._range(NetworkId("n"))
-    held.held = looks  # type: ignore[assignment] - it counts what is asked
+    looks.update(swarm.state.addresses[NetworkId("n")])
+    addresses._range(NetworkId("n")).held = looks
     for _ in range(100):
         addresses.draw(NetworkId("n"))
     assert looks.count <= 101

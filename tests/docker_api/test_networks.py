@@ -1,5 +1,6 @@
 """Networks over the API: requests and answers as recorded in scenarios 15, 16 and 25."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,3 +235,22 @@ async def test_the_client_makes_lists_joins_and_removes_networks() -> None:
         assert "is in use by service" in await api.docker("network", "rm", "back", code=1)
         await api.docker("service", "rm", "web")
         await api.docker("network", "rm", "back")
+
+
+@pytest.mark.skipif(DOCKER is None, reason="the docker client is not installed")
+async def test_a_stack_is_deployed_with_its_networks_and_removed(tmp_path: Path) -> None:
+    file = tmp_path / "app.yml"
+    file.write_text(
+        "services:\n"
+        "  web: {image: demo, deploy: {replicas: 2}, networks: [front, back]}\n"
+        "  db: {image: demo, networks: [back]}\n"
+        "networks: {front: {}, back: {}}\n"
+    )
+    async with served() as api:
+        await api.docker("stack", "deploy", "--detach=true", "--resolve-image", "never", "-c", str(file), "app")
+        await api.cluster.converged()
+        tasks = await api.get("/tasks")
+        on = sorted(sorted(a["Network"]["Spec"]["Name"] for a in task["NetworksAttachments"]) for task in tasks)
+        assert on == [["app_back"], ["app_back", "app_front"], ["app_back", "app_front"]]
+        await api.docker("stack", "rm", "app")
+        assert [one["Name"] for one in await api.get("/networks")] == ["ingress"]
