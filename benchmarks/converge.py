@@ -247,10 +247,12 @@ def _profiled(name: str, *, on: bool) -> Iterator[None]:
         yield
         return
     profile = cProfile.Profile()
-    with profile:
-        yield
-    print(name)
-    pstats.Stats(profile).sort_stats("tottime").print_stats(30)
+    try:
+        with profile:
+            yield
+    finally:
+        print(name)
+        pstats.Stats(profile).sort_stats("tottime").print_stats(30)
 
 
 if __name__ == "__main__":

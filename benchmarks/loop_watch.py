@@ -70,7 +70,7 @@ class LoopWatch:
                 if self._seen:
                     self._seen.clear()
 
-        asyncio.Handle._run = timed  # noqa: SLF001 # type: ignore[method-assign]  # likewise
+        asyncio.Handle._run = timed  # noqa: SLF001 - likewise
         gc.callbacks.append(self._collect)
         done = threading.Event()
         looker = threading.Thread(target=self._look, args=(done,), daemon=True)
@@ -81,7 +81,7 @@ class LoopWatch:
             done.set()
             looker.join()
             gc.callbacks.remove(self._collect)
-            asyncio.Handle._run = run  # noqa: SLF001 # type: ignore[method-assign]  # likewise
+            asyncio.Handle._run = run  # noqa: SLF001 - likewise
 
     async def tick_forever(self) -> None:
         """Measure how late a timer of this loop is at most: the longest pass."""
