@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 from skep.core.commands import ObserveNodes, RemoveNode, RemoveService, UpdateNode
 from skep.core.events import TasksCreated
-from skep.core.tally import Tally, tally
+from skep.core.tally import Tally, lack, tally
 from skep.model.build import service_spec
 from skep.model.ids import NANOSECONDS, NO_SLOT, NodeId, ServiceId
 from skep.model.service import Placement, RestartPolicy, ServiceSpec
@@ -462,3 +462,32 @@ def test_what_a_global_job_completed_is_not_forgotten() -> None:
     assert tally(swarm.state, swarm.service(agent)) == Tally(0, 0, 1)
     assert len(swarm.tasks(agent)) == 5
     swarm.check()
+
+
+# --- what is told of them
+
+
+def test_a_paused_node_that_keeps_its_task_or_lost_it_is_no_lack() -> None:
+    swarm, agent = begun(everywhere())
+    swarm.avail("node-2", Availability.PAUSE)
+    swarm.avail("node-3", Availability.PAUSE)
+    assert lack(swarm.state, swarm.service(agent)) == ""
+    swarm.report(on(swarm, agent, "node-3"), TaskState.FAILED)
+    swarm.quiet()
+    assert lack(swarm.state, swarm.service(agent)) == ""
+    swarm.update(agent, everywhere(image="better"))
+    swarm.advance(60)
+    assert lack(swarm.state, swarm.service(agent)) == ""
+    swarm.avail("node-3", Availability.ACTIVE)
+    swarm.settle()
+    assert lack(swarm.state, swarm.service(agent)) == "agent is updating"
+    swarm.advance(60)
+    assert lack(swarm.state, swarm.service(agent)) == ""
+
+
+def test_a_job_lacks_what_is_not_complete() -> None:
+    swarm, agent = begun(everywhere(Mode.GLOBAL_JOB), nodes=2)
+    swarm.report(on(swarm, agent, "node-1"), TaskState.COMPLETE)
+    assert lack(swarm.state, swarm.service(agent)) == "agent completed 1 of 2 tasks"
+    swarm.report(on(swarm, agent, "node-2"), TaskState.COMPLETE)
+    assert lack(swarm.state, swarm.service(agent)) == ""

@@ -2,6 +2,7 @@
 
 import sys
 from types import FrameType
+from typing import Any
 
 import pytest
 from skep.core.commands import CreateTasks, RemoveNode, RemoveService, RollbackService
@@ -274,7 +275,7 @@ def lines_of_a_step(swarm: CoreSwarm, job_id: ServiceId) -> int:
     swarm.report(live(swarm, job_id)[0], TaskState.COMPLETE)
     lines = 0
 
-    def count(_frame: FrameType, event: str, _arg: object) -> object:
+    def count(_frame: FrameType, event: str, _arg: object) -> Any:
         nonlocal lines
         lines += event == "line"
         return count

@@ -2,13 +2,12 @@
 
 from msgspec import Struct
 
-from skep.core.constraints import matches_all
+from skep.core.eligible import Eligibility
 from skep.core.state import ClusterState
-from skep.model.ids import Seat
-from skep.model.service import Placement, Service
-from skep.model.states import GOING, Mode, TaskState
-
-ANYWHERE = Placement()
+from skep.model.ids import NodeId, Seat
+from skep.model.node import Node
+from skep.model.service import Service
+from skep.model.states import GOING, Availability, Mode, NodeState, TaskState
 
 
 class Tally(Struct, frozen=True):
@@ -46,12 +45,13 @@ def lack(state: ClusterState, service: Service) -> str:
         return f"{name} is {service.update_status.state}"
     of = state.service_tasks.get(service.id)
     current = of.wanted_by_spec.get(service.spec_version, {}) if of else {}
-    wanted = max(0, _wanted(state, service) - len(state.given_up.get(service.id, {})))
+    wanted = _wanted(state, service)
     if service.spec.kind.is_job:
         there, does = len(of.completed.get(service.spec_version, ())) if of else 0, "completed"
     else:
         there, does = sum(state.tasks[i].state is TaskState.RUNNING for i in current), "runs"
-    if there == wanted and (service.spec.kind.is_job or of is None or of.running == wanted):
+    running = of.running - _left_out(state, service) if of else 0
+    if there == wanted and (service.spec.kind.is_job or running == wanted):
         return ""
     reasons = {state.tasks[i].status.err: None for i in current if state.tasks[i].status.err}
     because = f" ({'; '.join(reasons)})" if reasons else ""
@@ -59,19 +59,35 @@ def lack(state: ClusterState, service: Service) -> str:
 
 
 def _wanted(state: ClusterState, service: Service) -> int:
-    """Return how many tasks a service wants in all: running, or completed."""
-    kind = service.spec.kind
+    """Return how many tasks a service wants in all: running, or completed. A seat that gave up wants none."""
+    kind, given_up = service.spec.kind, state.given_up.get(service.id, {})
     if kind is Mode.REPLICATED:
-        return service.spec.replicas or 0
+        return max(0, (service.spec.replicas or 0) - len(given_up))
     if kind is Mode.REPLICATED_JOB:
         job = service.spec.mode.replicated_job if service.spec.mode else None
         total = job.total_completions if job else None
-        return 1 if total is None else total
-    placement = service.spec.template.placement or ANYWHERE
-    nodes: dict[Seat, None] = {
-        node.id: None for node in state.nodes.values() if node.schedulable and matches_all(placement.constraints, node)
+        return max(0, (1 if total is None else total) - len(given_up))
+    wanted = Eligibility(service)
+    seats: dict[Seat, None] = {
+        node.id: None for node in state.nodes.values() if wanted.wants(node) or (_is_new(node) and wanted.allows(node))
     }
     of = state.service_tasks.get(service.id)
-    # a node that was left since does not take back what it completed
-    nodes |= dict.fromkeys(of.completed.get(service.spec_version, {}) if of else {})
-    return len(nodes)
+    if of is not None:
+        # a node that takes no new tasks keeps what it has, and one that left does not take back what it completed
+        seats |= {state.tasks[i].seat: None for i in of.wanted_by_spec.get(service.spec_version, ())}
+        seats |= dict.fromkeys(of.completed.get(service.spec_version, ()))
+    return sum(seat not in given_up for seat in seats)
+
+
+def _is_new(node: Node) -> bool:
+    """Whether a node that would take tasks was not heard yet, as those of a swarm that just begins."""
+    return node.status.state is NodeState.UNKNOWN and node.spec.availability is Availability.ACTIVE
+
+
+def _left_out(state: ClusterState, service: Service) -> int:
+    """Return how many tasks an update leaves alone, since their nodes take no new ones."""
+    of = state.service_tasks.get(service.id)
+    if of is None or service.spec.kind is not Mode.GLOBAL:
+        return 0
+    nodes = (state.nodes.get(NodeId(str(seat))) for seat in of.stale if seat in of.wanted_by_seat)
+    return sum(node is not None and not node.schedulable for node in nodes)
