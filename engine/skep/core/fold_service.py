@@ -64,6 +64,7 @@ def service_updated(state: ClusterState, event: ServiceUpdated) -> None:
     )
     address_index.judge_service(state, event.service_id)
     _end_update(state, event.service_id, event.outcome)
+    _judge_doubled(state, event.service_id)
 
 
 def service_rolled_back(state: ClusterState, event: ServiceRolledBack) -> None:
@@ -77,6 +78,7 @@ def service_rolled_back(state: ClusterState, event: ServiceRolledBack) -> None:
     )
     address_index.judge_service(state, event.service_id)
     _end_update(state, event.service_id, event.outcome)
+    _judge_doubled(state, event.service_id)
     if not service.spec.kind.is_job:
         _begin_update(state, state.services[event.service_id], service.spec)
 
@@ -86,6 +88,7 @@ def service_update_reported(state: ClusterState, event: ServiceUpdateReported) -
     service = state.services[event.service_id]
     reported = replace(service, update_status=event.status, version=state.position, updated_at=state.time)
     state.services[event.service_id] = reported
+    _judge_doubled(state, event.service_id)
     if event.status.state not in GOING:
         _end_update(state, service.id, event.outcome)
     elif service.id not in state.updates:
@@ -103,6 +106,13 @@ def service_rebalance_ended(state: ClusterState, event: ServiceRebalanceEnded) -
     """Spread it no more."""
     del state.rebalances[event.service_id]
     state.touched.keys[Topic.SERVICE, event.service_id] = None
+
+
+def _judge_doubled(state: ClusterState, service_id: ServiceId) -> None:
+    """Look again at seats with several tasks: which of them stop first is the spec's to say, and the update's."""
+    index = state.service_tasks.get(service_id)
+    if index is not None and index.doubled:
+        judge_seats(state, service_id)
 
 
 def _begin_update(state: ClusterState, service: Service, before: ServiceSpec | None) -> None:

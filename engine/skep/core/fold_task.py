@@ -105,7 +105,8 @@ def tasks_allocated(state: ClusterState, event: TasksAllocated) -> None:
     status = TaskStatus(TaskState.PENDING, state.time, MESSAGES[TaskState.PENDING])
     for task_id in event.task_ids:
         task = state.tasks[task_id]
-        task_index.swap(state, task, Task(task.origin, task.node_id, task.desired, status, state.position, state.time))
+        new = Task(task.origin, task.node_id, task.desired, status, state.position, state.time)
+        task_index.await_node(state, new)
     for task_id, addresses in zip(event.task_ids, event.addresses, strict=False):
         if addresses:
             give(state, task_id, Given(addresses=addresses))
@@ -226,7 +227,7 @@ def tasks_reported(state: ClusterState, event: TasksReported) -> None:
         if status.state is RUNNING and task.status.state is not RUNNING:
             task_index.runs(state, of, new)
             if progress is not None:
-                progress.note_running(task_id, status.at)
+                progress.note_running(task_id, time)
 
 
 def _note_end(state: ClusterState, progress: UpdateProgress, task: Task) -> None:

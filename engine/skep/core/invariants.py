@@ -33,6 +33,7 @@ from skep.model.task import Task
 _PLAIN_INDEXES = (
     "config_names",
     "addresses",
+    "capacities",
     "config_users",
     "detached",
     "network_names",
@@ -248,9 +249,9 @@ def _follows(state: ClusterState, task: Task, other: Task) -> bool:
 
 
 def _replaces(one: Task, other: Task) -> bool:
-    """Whether an update that has not begun yet, or a handover that is not done, explains that there are two."""
-    return (
-        one.origin.spec_version != other.origin.spec_version
-        or other.origin.replaces == one.id
-        or one.origin.replaces == other.id
-    )
+    """Whether an update that has not begun yet, or a handover that is not done, explains that there are two.
+
+    What replaced the older one may itself have ended, been replaced and been forgotten before it ran.
+    """
+    newer = max(one, other, key=lambda task: task.origin.created)
+    return one.origin.spec_version != other.origin.spec_version or bool(newer.origin.replaces)

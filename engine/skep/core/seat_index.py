@@ -1,10 +1,12 @@
 """How seats are judged: which are stale, in which tasks overlap, which gave up, and which have too much history."""
 
 from skep.core.indexes import ServiceTasks, Topic
+from skep.core.policy import rollout_of
 from skep.core.seats import may_stay, successor
 from skep.core.state import ClusterState
 from skep.model.ids import NO_SLOT, NO_TASK, Seat, ServiceId
-from skep.model.states import TaskState
+from skep.model.service import Service
+from skep.model.states import TaskState, UpdateState
 from skep.model.task import Task
 
 RUNNING = TaskState.RUNNING
@@ -86,7 +88,8 @@ def judge_seats(state: ClusterState, service_id: ServiceId) -> None:
 def judge_seat(state: ClusterState, service_id: ServiceId, seat: Seat) -> None:
     """Note whether a seat's tasks bear an old template, or all but one of them may stop.
 
-    The others stop when that one runs, or at once if none runs.
+    The others stop when that one runs, or at once if none runs. Those of another template stop at once, too, where the
+    spec says that they stop first: they were made to stay by a spec before it, and may hold the place that is needed.
     """
     of = state.service_tasks.get(service_id)
     service = state.services.get(service_id)
@@ -103,6 +106,22 @@ def judge_seat(state: ClusterState, service_id: ServiceId, seat: Seat) -> None:
     stays = successor(wanted, service.spec_version) if len(wanted) > 1 else wanted[0]
     if stays.origin.spec_version != service.spec_version:
         of.stale[seat] = stays.origin.id
-    if len(wanted) > 1 and (stays.state is RUNNING or all(task.state is not RUNNING for task in wanted)):
+    if len(wanted) > 1 and (
+        stays.state is RUNNING
+        or all(task.state is not RUNNING for task in wanted)
+        or (_is_update(service, stays, wanted) and not _starts_first(service))
+    ):
         of.overlapping[seat] = None
         state.touched.keys[Topic.OVERLAP, service_id] = None
+
+
+def _is_update(service: Service, stays: Task, wanted: list[Task]) -> bool:
+    """Whether it is the service's present template that others give way to."""
+    present = service.spec_version
+    return stays.origin.spec_version == present and any(task.origin.spec_version != present for task in wanted)
+
+
+def _starts_first(service: Service) -> bool:
+    status = service.update_status
+    rollback = status is not None and status.state is UpdateState.ROLLBACK_STARTED
+    return rollout_of(service.spec, rollback=rollback).start_first
