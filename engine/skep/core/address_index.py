@@ -3,13 +3,13 @@
 - A service has its VIPs, a node its attachments. A task has its addresses until it has ended and is wanted no more, as
   in SwarmKit; those that it shows afterwards are history.
 - What belongs to a network that is gone is nobody's.
-- `unallocated`: services that lack ports or VIPs, or have tasks that wait for the allocator; `detached`: nodes whose
-  attachments are not those that they should have. Both are woken when anything is freed.
+- `unallocated`: services that lack ports or VIPs, or have tasks that wait for the allocator: woken when any is freed.
+- `detached`: nodes whose attachments are not those that they should have: woken when a network that was full is not.
 """
 
 from skep.core.indexes import Topic
 from skep.core.state import ClusterState
-from skep.core.subnets import number_of
+from skep.core.subnets import Ranges, number_of
 from skep.model.ids import NetworkId, NodeId, ServiceId
 from skep.model.network import NetworkAddress
 from skep.model.node import Node
@@ -201,16 +201,15 @@ def drop_network(state: ClusterState, network_id: NetworkId) -> None:
 
 
 def wake(state: ClusterState) -> None:
-    """Let those who wait look again: something was freed, or a network got its addresses."""
+    """Let services that wait look again: something was freed, or a network got its addresses."""
     for service_id in state.unallocated:
         state.touched.keys[Topic.NEW, service_id] = None
-    for node_id in state.detached:
-        state.touched.keys[Topic.ATTACHMENT, node_id] = None
 
 
 def reindex(state: ClusterState) -> None:
     """Build anew what services and nodes have; tasks enter afterwards, and `rejudge` comes last."""
     state.addresses, state.node_networks, state.unallocated, state.detached = {}, {}, {}, {}
+    state.capacities = {n.id: Ranges(n.ranges).capacity for n in state.networks.values() if n.ranges}
     state.ingress_id = next((n.id for n in state.networks.values() if n.spec.ingress), NetworkId(""))
     for service in state.services.values():
         hold_vips(state, service)
@@ -243,9 +242,13 @@ def _free(state: ClusterState, network_id: NetworkId, addr: str) -> None:
     of = state.addresses.get(network_id)
     if not addr or of is None:
         return
+    full = len(of) >= state.capacities[network_id]
     of.pop(number_of(addr), None)
     if not of:
         del state.addresses[network_id]
+    if full:
+        for node_id in state.detached:
+            state.touched.keys[Topic.ATTACHMENT, node_id] = None
     # once for many rows of a record: whoever begins to wait later in it, is woken by that
     if (Topic.NETWORK, network_id) not in state.touched.keys:
         state.touched.keys[Topic.NETWORK, network_id] = None

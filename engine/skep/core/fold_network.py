@@ -48,6 +48,8 @@ def network_allocated(state: ClusterState, event: NetworkAllocated) -> None:
         index = None if given.subnet in asked else pools.index(given.subnet)
         if index is not None:
             state.next_subnet = (index + 1) % pools.count
+    if event.ranges:
+        state.capacities[network.id] = Ranges(event.ranges).capacity
     if network.spec.ingress:
         for node_id in state.nodes:
             address_index.judge_node(state, node_id)
@@ -60,6 +62,7 @@ def network_removed(state: ClusterState, event: NetworkRemoved) -> None:
     network = state.networks.pop(event.network_id)
     del state.network_names[network.spec.name]
     state.cursors.pop(network.id, None)
+    state.capacities.pop(network.id, None)
     if network.spec.ingress:
         state.ingress_id = NetworkId("")
         _rejudge_publishers(state)

@@ -53,6 +53,7 @@ class ClusterState:
 
     __slots__ = (
         "addresses",
+        "capacities",
         "cluster",
         "config_names",
         "config_users",
@@ -145,6 +146,8 @@ class ClusterState:
         self.network_users: dict[NetworkId, Ordered[ServiceId]] = {}
         #: addresses in use on each network, as numbers, with what has them: a service, a task or a node
         self.addresses: dict[NetworkId, dict[int, str]] = {}
+        #: how many addresses each network has to give, where it has any
+        self.capacities: dict[NetworkId, int] = {}
         #: the network of published ports; empty if there is none
         self.ingress_id = NetworkId("")
         #: networks of the tasks on each node, with how many tasks that live are on each

@@ -99,6 +99,21 @@ def runs(state: ClusterState, of: ServiceTasks, task: Task) -> None:
         touch_stranded(state, of, task.seat)
 
 
+def await_node(state: ClusterState, task: Task) -> None:
+    """Replace a task that was NEW by its next version, which is PENDING and otherwise the same; as `swap`."""
+    task_id, service_id = task.origin.id, task.origin.service_id
+    state.tasks[task_id] = task
+    of = state.service_tasks[service_id]
+    if task_id not in of.unallocated:
+        return  # it is not wanted any more
+    del of.unallocated[task_id]
+    if not of.unallocated:
+        address_index.judge_service(state, service_id)
+    of.pending[task_id] = None
+    state.pending[service_id] = None
+    state.touched.keys[Topic.PENDING, ""] = None
+
+
 def add_pending(state: ClusterState, of: ServiceTasks, tasks: list[Task]) -> None:
     """Put new tasks of one template, all PENDING and wanted RUNNING, into the indexes; as `add`, but all at once."""
     origin = tasks[0].origin

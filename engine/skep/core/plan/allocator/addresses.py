@@ -6,14 +6,13 @@ from skep.model.ids import NetworkId
 
 
 class _Range:
-    """What one network has left."""
+    """What one network gives."""
 
     def __init__(self, state: ClusterState, network_id: NetworkId) -> None:
         self.ranges = Ranges(state.networks[network_id].ranges)
         self.held = state.addresses.get(network_id, {})
         self.taken: dict[int, None] = {}
         self.cursor = state.cursors.get(network_id, 0)
-        self.free = self.ranges.capacity - len(self.held)
 
 
 class Addresses:
@@ -25,16 +24,18 @@ class Addresses:
 
     def lacking(self, networks: list[NetworkId]) -> str:
         """Return why not every one of `networks` has an address left; empty if each has."""
-        wanted: dict[NetworkId, int] = {}
         for network_id in networks:
-            wanted[network_id] = wanted.get(network_id, 0) + 1
-        for network_id, count in wanted.items():
             network = self._state.networks[network_id]
             if not network.allocated:
                 return f"network {network.spec.name} has no subnet yet"
-            if network.ranges and self._range(network_id).free < count:
+            if network.ranges and self._free(network_id) < networks.count(network_id):
                 return f"no address left on network {network.spec.name}"
         return ""
+
+    def _free(self, network_id: NetworkId) -> int:
+        drawn = self._ranges.get(network_id)
+        held = len(self._state.addresses.get(network_id, ())) + (len(drawn.taken) if drawn is not None else 0)
+        return self._state.capacities[network_id] - held
 
     def draw(self, network_id: NetworkId) -> str:
         """Return the next address of a network that lacks none; empty where each node gives its own."""
@@ -49,7 +50,6 @@ class Addresses:
                 break
         this.cursor = cursor % ranges.size
         this.taken[number] = None
-        this.free -= 1
         return text_of(number, prefix)
 
     def _range(self, network_id: NetworkId) -> _Range:
