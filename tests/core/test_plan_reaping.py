@@ -101,3 +101,18 @@ def test_what_a_job_completed_in_older_runs_is_history() -> None:
     present = swarm.service(job).spec_version
     assert sum(task.origin.spec_version == present for task in swarm.tasks(job)) == 2
     swarm.check()
+
+
+def test_what_completed_is_kept_while_something_older_still_stops() -> None:
+    swarm = CoreSwarm(spec=limited(1), nodes=1)
+    swarm.lasting["demo"] = None
+    job = swarm.create(service_spec("job", "demo", mode="replicated-job"))
+    swarm.quiet()
+    swarm.stuck[swarm.tasks(job)[0].id] = None
+    swarm.update(job, swarm.service(job).spec)
+    swarm.quiet()
+    stuck, present = swarm.tasks(job)
+    swarm.report(present, TaskState.COMPLETE)
+    swarm.quiet()
+    assert [task.id for task in swarm.tasks(job)] == [stuck.id, present.id]
+    swarm.check()
