@@ -453,3 +453,21 @@ def test_a_global_task_that_waits_for_its_restart_as_its_node_is_struck_ends_wit
     swarm.advance(30)
     assert [t.node_id for t in swarm.tasks(web, wanted=True)] == [TWO]
     swarm.check()
+
+
+def test_a_spec_that_comes_back_to_a_drained_task_does_not_keep_it_beside_a_newer_one_that_runs() -> None:
+    swarm = CoreSwarm(nodes=3)
+    web = swarm.create(service_spec("web", "v1", update=START_FIRST))
+    swarm.quiet()
+    (old,) = swarm.tasks(web)
+    swarm.avail(old.node_id, Availability.DRAIN)
+    swarm.update(web, service_spec("web", "v2", update=START_FIRST))
+    swarm.settle()
+    swarm.work()
+    swarm.update(web, service_spec("web", "v1", update=START_FIRST))
+    swarm.settle()
+    swarm.check_content()
+    assert not swarm.state.tasks[old.id].wanted
+    swarm.advance(60)
+    assert swarm.running(web) == 1
+    swarm.check()

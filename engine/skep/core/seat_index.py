@@ -24,15 +24,15 @@ def unwant(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     """Take a task out of those wanted in its seat."""
     seat = task.seat
     left = of.wanted_by_seat.unwant(seat, task.origin.id)
-    if left:
-        of.doubled -= left == 1
-        touch_stranded(state, of, seat)
+    if left == 1:
+        of.doubled -= 1
+        _touch_stranded(state, [state.tasks[i] for i in of.wanted_by_seat[seat]])
     judge_seat(state, task.origin.service_id, seat)
 
 
-def touch_stranded(state: ClusterState, of: ServiceTasks, seat: Seat) -> None:
-    """Tell of tasks of a seat that are where none may stay."""
-    for task in (state.tasks[i] for i in of.wanted_by_seat.get(seat, ())):
+def _touch_stranded(state: ClusterState, tasks: list[Task]) -> None:
+    """Tell of tasks of a seat that are where none may stay: whether they are waited for may have changed."""
+    for task in tasks:
         if not may_stay(state, task):
             state.touched.keys[Topic.STRANDED, task.node_id] = None
 
@@ -103,7 +103,10 @@ def judge_seat(state: ClusterState, service_id: ServiceId, seat: Seat) -> None:
         if last is not None and last.origin.spec_version != service.spec_version:
             of.stale[seat] = last.origin.id
         return
-    stays = successor(wanted, service.spec_version) if len(wanted) > 1 else wanted[0]
+    stays = wanted[0]
+    if len(wanted) > 1:
+        stays = successor(wanted, service.spec_version)
+        _touch_stranded(state, wanted)
     if stays.origin.spec_version != service.spec_version:
         of.stale[seat] = stays.origin.id
     if len(wanted) > 1 and (

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from skep.core import address_index, node_index, service_index
 from skep.core.indexes import NodeTasks, ServiceTasks, Shifts, Topic
-from skep.core.seat_index import judge_seat, touch_stranded, unwant, want
+from skep.core.seat_index import judge_seat, unwant, want
 from skep.core.state import ClusterState
 from skep.core.wait_index import stop_waiting, unblock, wait
 from skep.model.ids import Position, ServiceId, TaskId
@@ -96,7 +96,6 @@ def runs(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     state.touched.keys[Topic.RUNNING, task.origin.service_id] = None
     if of.doubled:
         judge_seat(state, task.origin.service_id, task.seat)
-        touch_stranded(state, of, task.seat)
 
 
 def await_node(state: ClusterState, task: Task) -> None:
