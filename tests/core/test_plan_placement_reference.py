@@ -179,9 +179,10 @@ class Reference:
     def _has_resources(self, task: Task, node: Node) -> bool:
         has, wants = node.description.resources or NOTHING, self._reserved(task)
         others = [self._reserved(t) for t in self._on(node, holding=True)]
-        return (
-            (not wants.nano_cpus or wants.nano_cpus + sum(o.nano_cpus for o in others) <= has.nano_cpus)
-            and (not wants.memory_bytes or wants.memory_bytes + sum(o.memory_bytes for o in others) <= has.memory_bytes)
+        # as in SwarmKit: on a node that holds more than it has, what reserves anything does not fit
+        return wants == NOTHING or (
+            wants.nano_cpus + sum(o.nano_cpus for o in others) <= has.nano_cpus
+            and wants.memory_bytes + sum(o.memory_bytes for o in others) <= has.memory_bytes
             and self._choose(task, node) is not None
         )
 

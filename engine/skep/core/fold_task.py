@@ -117,38 +117,48 @@ def tasks_allocated(state: ClusterState, event: TasksAllocated) -> None:
 
 def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
     """Give tasks to nodes; only those that are pending and wanted are ever assigned."""
-    assigned = TaskStatus(TaskState.ASSIGNED, state.time, MESSAGES[TaskState.ASSIGNED])
-    confirmed = TaskStatus(TaskState.ASSIGNED, state.time, CONFIRMED)
-    position, time, tasks, indexes = state.position, state.time, state.tasks, state.service_tasks
+    status = TaskStatus(TaskState.ASSIGNED, state.time, MESSAGES[TaskState.ASSIGNED])
+    position, time, tasks = state.position, state.time, state.tasks
+    indexes, pending = state.service_tasks, state.pending
     _keep_promise(state, event)
     by_node: dict[NodeId, dict[TaskId, None]] = {}
-    settled: dict[TaskId, NodeId] = {}
+    confirmed: list[Task] = []
     demanding: list[Task] = []
-    service_id, of = None, None
     for task_id, node_id in zip(event.task_ids, event.node_ids, strict=True):
         task = tasks[task_id]
         origin = task.origin
-        if of is None or service_id != origin.service_id:
-            service_id = origin.service_id
-            of = indexes[service_id]
-        del of.pending[task_id]
-        if not of.pending:
-            task_index.no_longer_pending(state, of, service_id)
-        if task.node_id:
-            # it was born with its node, which counts it since then
-            new = tasks[task_id] = Task(origin, node_id, task.desired, confirmed, position, time)
-            settled[task_id] = node_id
+        of = indexes[origin.service_id]
+        if len(of.pending) > 1:
+            del of.pending[task_id]
         else:
-            new = tasks[task_id] = Task(origin, node_id, task.desired, assigned, position, time)
-            on_node = of.on_node
-            on_node[node_id] = on_node.get(node_id, 0) + 1
-            mine = by_node.get(node_id)
-            if mine is None:
-                by_node[node_id] = {task_id: None}
-            else:
-                mine[task_id] = None
+            del pending[origin.service_id]
+            of.pending = {}  # a dict keeps the room that it once needed
+        if task.node_id:
+            confirmed.append(task)
+            continue
+        new = tasks[task_id] = Task(origin, node_id, task.desired, status, position, time)
+        on_node = of.on_node
+        on_node[node_id] = on_node.get(node_id, 0) + 1
+        mine = by_node.get(node_id)
+        if mine is None:
+            by_node[node_id] = {task_id: None}
+        else:
+            mine[task_id] = None
         if of.demands:
             demanding.append(new)
+    _enter_nodes(state, by_node)
+    demanding += _confirm(state, confirmed)
+    _take_resources(state, event)
+    for task in demanding:
+        node_index.hold(state, indexes[task.origin.service_id], task)
+    if state.given:
+        settled = {task.origin.id: None for task in confirmed}
+        for task_id in event.task_ids:
+            if task_id in state.given and task_id not in settled:
+                address_index.place(state, tasks[task_id])
+
+
+def _enter_nodes(state: ClusterState, by_node: dict[NodeId, dict[TaskId, None]]) -> None:
     nodes, assignments = state.node_tasks, state.touched.assignments
     for node_id, task_ids in by_node.items():
         node = nodes.get(node_id)
@@ -157,15 +167,20 @@ def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
         node.all |= task_ids
         node.active += len(task_ids)
         assignments[node_id] = assignments[node_id] | task_ids if node_id in assignments else task_ids
-    for task_id, node_id in settled.items():
-        assignments.setdefault(node_id, {})[task_id] = None
-    _take_resources(state, event)
-    for task in demanding:
-        node_index.hold(state, indexes[task.origin.service_id], task)
-    if state.given:
-        for task_id in event.task_ids:
-            if task_id in state.given and task_id not in settled:
-                address_index.place(state, tasks[task_id])
+
+
+def _confirm(state: ClusterState, tasks: list[Task]) -> list[Task]:
+    """Let tasks stay on the nodes that they were born with, which count them since then; return those that hold any."""
+    status = TaskStatus(TaskState.ASSIGNED, state.time, CONFIRMED)
+    demanding = []
+    for task in tasks:
+        origin = task.origin
+        new = Task(origin, task.node_id, task.desired, status, state.position, state.time)
+        state.tasks[origin.id] = new
+        state.touched.assignments.setdefault(task.node_id, {})[origin.id] = None
+        if state.service_tasks[origin.service_id].demands:
+            demanding.append(new)
+    return demanding
 
 
 def _keep_promise(state: ClusterState, event: TasksAssigned) -> None:

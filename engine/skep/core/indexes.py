@@ -8,6 +8,7 @@ import enum
 from typing import TypeVar
 
 from skep.core.holdings import Demand, Holdings
+from skep.core.needs import Needs
 from skep.core.wanted import WantedBySeat
 from skep.model.ids import NodeId, Position, Seat, TaskId
 
@@ -79,7 +80,8 @@ class ServiceTasks:
     - `stale[seat]`: the task to replace where no wanted one bears the service's present template;
     - `doubled` counts seats with several wanted tasks; `overlapping` are those in which all but one may stop;
     - `reapable`: of no use any more; `crowded`: seats with more history than is kept;
-    - `spec_refs`: how many tasks name each template; `demands`: what those take of their node, of the few that do;
+    - `spec_refs`: how many tasks name each template; `needs` and `demands`: what those ask, and take, of their node,
+      of the few that do;
     - `on_node`: how many wanted tasks that have not ended each node has.
     """
 
@@ -91,6 +93,7 @@ class ServiceTasks:
         "demands",
         "doubled",
         "ended",
+        "needs",
         "on_node",
         "overlapping",
         "pending",
@@ -127,6 +130,7 @@ class ServiceTasks:
         self.reapable: Ordered[TaskId] = {}
         self.crowded: Ordered[Seat] = {}
         self.spec_refs: dict[Position, int] = {}
+        self.needs: dict[Position, Needs] = {}
         self.demands: dict[Position, Demand] = {}
         self.on_node: dict[NodeId, int] = {}
         self.running = 0

@@ -4,8 +4,9 @@ Every change here may let a task that waits go somewhere, so it wakes the schedu
 """
 
 from skep.core.failures import Failures
-from skep.core.holdings import NOTHING_GIVEN, Holdings, demand_of, holds
+from skep.core.holdings import NOTHING_GIVEN, Holdings, holds
 from skep.core.indexes import NodeTasks, ServiceTasks, Topic
+from skep.core.needs import NO_NEEDS, needs_of
 from skep.core.state import ClusterState
 from skep.model.ids import NO_SLOT, NodeId, Position, ServiceId
 from skep.model.states import TaskState
@@ -24,18 +25,21 @@ def count(state: ClusterState, of: ServiceTasks, node_id: NodeId, by: int) -> No
 
 
 def count_template(state: ClusterState, of: ServiceTasks, service_id: ServiceId, spec_version: Position) -> None:
-    """Count a task that names a template, and note what the first one's demands."""
+    """Count a task that names a template, and note what it needs if it is the first."""
     refs = of.spec_refs.get(spec_version, 0)
     of.spec_refs[spec_version] = refs + 1
     if not refs:
-        note_demand(state, of, service_id, spec_version)
+        note_needs(state, of, service_id, spec_version)
 
 
-def note_demand(state: ClusterState, of: ServiceTasks, service_id: ServiceId, spec_version: Position) -> None:
-    """Note what a template demands that the tasks of a service name from now on."""
-    demand = demand_of(state.templates[service_id][spec_version])
-    if demand is not None:
-        of.demands[spec_version] = demand
+def note_needs(state: ClusterState, of: ServiceTasks, service_id: ServiceId, spec_version: Position) -> None:
+    """Note what a template needs and demands that the tasks of a service name from now on."""
+    needs = needs_of(state.networks, state.templates[service_id][spec_version])
+    if needs is NO_NEEDS:
+        return
+    of.needs[spec_version] = needs
+    if needs.demand is not None:
+        of.demands[spec_version] = needs.demand
 
 
 def change_holding(state: ClusterState, of: ServiceTasks, old: Task, new: Task) -> None:

@@ -122,7 +122,7 @@ def add_pending(state: ClusterState, of: ServiceTasks, tasks: list[Task]) -> Non
     of.wanted_by_spec.setdefault(origin.spec_version, {}).update(ids)
     of.pending |= ids
     if origin.spec_version not in of.spec_refs:
-        node_index.note_demand(state, of, origin.service_id, origin.spec_version)
+        node_index.note_needs(state, of, origin.service_id, origin.spec_version)
     of.spec_refs[origin.spec_version] = of.spec_refs.get(origin.spec_version, 0) + len(tasks)
     service = state.services.get(origin.service_id)
     stale = service is not None and service.spec_version != origin.spec_version
@@ -271,6 +271,7 @@ def _drop_template(state: ClusterState, of: ServiceTasks, service_id: ServiceId,
     if of.spec_refs[spec_version]:
         return
     del of.spec_refs[spec_version]
+    of.needs.pop(spec_version, None)
     of.demands.pop(spec_version, None)
     node_index.forget_failures(state, service_id, spec_version)
     service = state.services.get(service_id)

@@ -30,7 +30,7 @@ from skep.model.ids import TaskId
 from skep.model.states import DESIRED_STATES, TaskState
 from skep.model.task import Task, TaskStatus
 
-PENDING, ASSIGNED, RUNNING = TaskState.PENDING, TaskState.ASSIGNED, TaskState.RUNNING
+PENDING, ASSIGNED, RUNNING, COMPLETE = TaskState.PENDING, TaskState.ASSIGNED, TaskState.RUNNING, TaskState.COMPLETE
 
 #: What an agent may say of a task: REMOVE is only ever wanted, the rest is the manager's to say.
 REPORTABLE = frozenset(s for s in TaskState if s > ASSIGNED and s not in (TaskState.REMOVE, TaskState.ORPHANED))
@@ -78,8 +78,17 @@ def allocate_tasks(state: ClusterState, command: AllocateTasks) -> tuple[Event, 
 def assign_tasks(state: ClusterState, command: AssignTasks) -> tuple[Event, ...]:
     """Give waiting tasks to nodes that are members."""
     _check_rows(command.task_ids)
-    nodes = state.nodes
-    fresh = all(_waits(state, i) and n in nodes for i, n in zip(command.task_ids, command.node_ids, strict=True))
+    tasks, nodes = state.tasks, state.nodes
+    for task_id, node_id in zip(command.task_ids, command.node_ids, strict=True):
+        task = tasks.get(task_id)
+        if task is None or task.status.state is not PENDING or task.desired > COMPLETE or node_id not in nodes:
+            fresh = False
+            break
+        if task.node_id and task.node_id != node_id:
+            fresh = False
+            break
+    else:
+        fresh = True
     if fresh:  # always, for a plan made in the writer's turn
         if not command.task_ids:
             return ()
@@ -88,7 +97,7 @@ def assign_tasks(state: ClusterState, command: AssignTasks) -> tuple[Event, ...]
     rows = [
         row
         for row in zip(command.task_ids, command.node_ids, resources, strict=True)
-        if _waits(state, row[0]) and row[1] in nodes
+        if _waits(state, row[0]) and row[1] in nodes and tasks[row[0]].node_id in ("", row[1])
     ]
     if not rows:
         return ()

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from skep.core.commands import Command, DesireTasks, EndRebalance
 from skep.core.holdings import has_ports, has_resources
 from skep.core.indexes import ServiceTasks
+from skep.core.needs import needs_of
 from skep.core.plan.orchestrator.creation import create
 from skep.core.plan.plan import CONTENT, Ids, Plan
-from skep.core.plan.scheduler.filters import label_value, needs_of, static_tests
+from skep.core.plan.scheduler.filters import label_value, static_tests
 from skep.core.policy import rollout_of
 from skep.core.progress import Rebalance
 from skep.core.state import ClusterState
@@ -108,7 +109,7 @@ class _Spread:
     def __init__(self, state: ClusterState, service: Service, index: ServiceTasks, now: Instant) -> None:
         self._state = state
         self._counts = index.on_node
-        self.needs = needs_of(state, state.templates[service.id][service.spec_version])
+        self.needs = needs_of(state.networks, state.templates[service.id][service.spec_version])
         self._tests = static_tests(self.needs)
         failures = state.failures.get(service.id)
         self._faulty = failures.faulty(service.spec_version, now) if failures is not None else {}

@@ -11,21 +11,29 @@ all else has its place: they are to be true of the state that the plan leaves.
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heapreplace
 from itertools import islice
+from operator import attrgetter
 
 from skep.core.commands import AssignTasks, Command, HoldTasks
 from skep.core.events import ROWS_MAX
 from skep.core.indexes import ServiceTasks
+from skep.core.needs import NO_NEEDS
 from skep.core.plan.plan import CONTENT, Ids, Plan
-from skep.core.plan.scheduler.filters import NO_NEEDS, Verdict, explain, needs_of
+from skep.core.plan.scheduler.filters import Verdict, explain
 from skep.core.plan.scheduler.ground import POOLS_MAX, ground_of
 from skep.core.plan.scheduler.pool import NO_PATH, RANK, RANK_BITS, Pool
 from skep.core.plan.scheduler.spread import Search
 from skep.core.plan.scheduler.view import View
 from skep.core.state import ClusterState
 from skep.model.ids import START, Instant, NodeId, Position, ServiceId, TaskId
-from skep.model.service import GenericResource, TaskTemplate
+from skep.model.service import GenericResource
 from skep.model.states import TaskState
 from skep.model.task import Task
+
+#: The fewest rows of a plan, whatever else it had to do.
+ROWS_MIN = 1000
+
+#: What a service without tasks has: no needs.
+NO_TASKS = ServiceTasks()
 
 #: One entry more: the load of a node goes up by one.
 ONE = 1 << RANK_BITS
@@ -39,7 +47,6 @@ def plan_placement(state: ClusterState, key: str, now: Instant, ids: Ids) -> Pla
     this = _Round(state, now, View(state, ground))
     this.confirm_all()
     this.place_all()
-    this.hold_all()
     commands: list[Command] = []
     shifts = state.shifts
     if this.assigned:
@@ -47,7 +54,9 @@ def plan_placement(state: ClusterState, key: str, now: Instant, ids: Ids) -> Pla
         given = this.given
         resources = tuple(given.get(task_id, ()) for task_id in task_ids) if given else ()
         commands.append(AssignTasks(task_ids, node_ids, resources))
+        this.cause = max(map(attrgetter("version"), map(state.tasks.__getitem__, task_ids)))
         shifts.promised = (task_ids, node_ids)
+    this.hold_all()
     if this.held:
         commands.append(HoldTasks(tuple(this.held), tuple(this.held.values())))
     shifts.memo = ground
@@ -66,6 +75,8 @@ class _Round:
         self.held: dict[TaskId, str] = {}
         self.cause = START
         self.more = False
+        #: how many rows the plan may have: a ground that was built anew took its time
+        self.rows = ROWS_MAX if view.ground.followed else max(ROWS_MIN, ROWS_MAX - len(view.ids) // 20)
         #: tasks that have no place, with the pool that has none for them
         self._left: list[tuple[Pool, Iterable[TaskId]]] = []
         self._left_there: list[tuple[Pool, Task]] = []
@@ -73,7 +84,7 @@ class _Round:
     @property
     def room(self) -> int:
         """How many rows the plan may still have."""
-        return ROWS_MAX - len(self.assigned) - len(self.held)
+        return self.rows - len(self.assigned) - len(self.held)
 
     # --- tasks that were born with their node
 
@@ -81,9 +92,9 @@ class _Round:
         """Confirm the tasks of services that are per node where they are."""
         for service_id in self.state.node_services:
             if service_id in self.state.pending:
-                self._confirm(service_id, self.state.service_tasks[service_id])
+                self._confirm(self.state.service_tasks[service_id])
 
-    def _confirm(self, service_id: ServiceId, of: ServiceTasks) -> None:
+    def _confirm(self, of: ServiceTasks) -> None:
         for task_id in of.pending:
             if self.room <= 0:
                 self.more = True
@@ -92,7 +103,7 @@ class _Round:
             rank = self.view.ground.rank.get(task.node_id)
             if rank is None:
                 continue
-            pool = self._pool(self.state.templates[service_id][task.origin.spec_version])
+            pool = self._pool(of, task.origin.spec_version)
             if self._refused(pool, task, rank):
                 self._left_there.append((pool, task))
                 continue
@@ -122,10 +133,11 @@ class _Round:
     def place_all(self) -> None:
         """Find nodes for the tasks of all other services, one after the other."""
         state, view = self.state, self.view
-        services, tasks, templates, failures = state.service_tasks, state.tasks, state.templates, state.failures
-        assigned, ids, active, cause = self.assigned, view.ids, view.active, self.cause
+        services, tasks, failures = state.service_tasks, state.tasks, state.failures
+        assigned, ids, active, log = self.assigned, view.ids, view.active, view.log
+        plain, read = self._pool(NO_TASKS, START), len(log)
         for service_id in state.pending:
-            if self.room <= 0:
+            if len(assigned) >= self.rows:
                 self.more = True
                 break
             of = services[service_id]
@@ -133,13 +145,17 @@ class _Round:
             if len(pending) > 1 or of.on_node or service_id in failures:
                 self._place(service_id, of)
                 continue
-            # the only task of its service: the first node of its class, whatever else
+            # the only task of its service, which has no node either: the first of its class, whatever else
             (task_id,) = pending
-            task = tasks[task_id]
-            pool = self._pool(templates[service_id][task.origin.spec_version])
-            if pool.needs.demand is not None or pool.needs.spread or task.node_id:
-                self._place(service_id, of)
-                continue
+            if not of.needs:
+                if read != len(log):
+                    plain, read = self._pool(NO_TASKS, START), len(log)
+                pool = plain
+            else:
+                pool = self._pool(of, tasks[task_id].origin.spec_version)
+                if pool.needs.demand is not None or pool.needs.spread:
+                    self._place(service_id, of)
+                    continue
             heap, verdicts = pool.heaps[NO_PATH], pool.verdicts
             while heap:
                 entry = heap[0]
@@ -153,17 +169,15 @@ class _Round:
                     heapreplace(heap, entry + ONE)
                     active[rank] = load + 1
                     assigned[task_id] = ids[rank]
-                    cause = max(cause, task.version)
                     break
             else:
                 self._left.append((pool, pending))
-        self.cause = max(self.cause, cause)
 
     def _place(self, service_id: ServiceId, of: ServiceTasks) -> None:
         """Place the pending tasks of one service, by template."""
         if self.state.tasks[next(iter(of.pending))].node_id:
             if service_id not in self.state.node_services:
-                self._confirm(service_id, of)
+                self._confirm(of)
             return
         extra: dict[int, int] = {}
         if len(of.spec_refs) == 1:
@@ -185,7 +199,7 @@ class _Round:
         extra: dict[int, int],
     ) -> None:
         """Place tasks of one template; `extra` counts by rank what was placed of the service before."""
-        pool = self._pool(self.state.templates[service_id][spec_version])
+        pool = self._pool(of, spec_version)
         if not pool.counts[Verdict.FITS]:
             self._left.append((pool, task_ids))
             return
@@ -213,20 +227,9 @@ class _Round:
 
     # --- what both do
 
-    def _pool(self, template: TaskTemplate) -> Pool:
-        """Return the pool of the nodes that fit a template, as they are now."""
-        spec = template.spec
-        if (
-            spec.placement is None
-            and spec.resources is None
-            and spec.log_driver is None
-            and not template.ports
-            and not template.networks
-            and (spec.container_spec is None or not spec.container_spec.mounts)
-        ):
-            needs = NO_NEEDS
-        else:
-            needs = needs_of(self.state, template)
+    def _pool(self, of: ServiceTasks, spec_version: Position) -> Pool:
+        """Return the pool of the nodes that fit a template of a service, as they are now."""
+        needs = of.needs.get(spec_version, NO_NEEDS)
         pools = self.view.ground.pools
         pool = pools.get(needs)
         if pool is None:
@@ -239,7 +242,6 @@ class _Round:
 
     def _assign(self, task: Task, rank: int) -> None:
         self.assigned[task.origin.id] = self.view.ids[rank]
-        self.cause = max(self.cause, task.version)
 
     def _give(self, task_id: TaskId, resources: tuple[GenericResource, ...]) -> None:
         if resources:

@@ -8,22 +8,11 @@ asked by `skep.core.plan.scheduler.ground`.
 import enum
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
-
 from skep.core.constraints import matcher, parse
-from skep.core.holdings import Demand, demand_of
+from skep.core.needs import ENGINE_LABEL, NODE_LABEL, Needs
 from skep.core.rejected import Rejected
-from skep.core.state import ClusterState
-from skep.model.container import ContainerSpec
-from skep.model.ids import NetworkId
 from skep.model.node import EnginePlugin, Node
-from skep.model.service import Placement, Platform, TaskTemplate
-
-_NODE_LABEL = "node.labels."
-_ENGINE_LABEL = "engine.labels."
-
-#: Drivers of networks that every engine brings along.
-_BUILT_IN = frozenset({"", "overlay", "bridge", "host", "null", "none", "macvlan", "ipvlan"})
+from skep.model.service import Platform
 
 #: One machine has several names for its architecture.
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -43,75 +32,16 @@ class Verdict(enum.IntEnum):
     GONE = 8
 
 
-class Needs(Struct, frozen=True):
-    """All that the filters ask for a task: those with the same needs form a class, whatever their service.
-
-    `plugins` are pairs of type and name; `spread` are the labels to spread over, the first one first.
-    """
-
-    constraints: tuple[str, ...] = ()
-    platforms: tuple[Platform, ...] = ()
-    plugins: tuple[tuple[str, str], ...] = ()
-    demand: Demand | None = None
-    spread: tuple[str, ...] = ()
-    max_replicas: int = 0
-
-
-NO_NEEDS = Needs()
-ANYWHERE = Placement()
-NO_CONTAINER = ContainerSpec()
-
 #: Asks a node, and says whether it is refused for that.
 Test = tuple[Verdict, Callable[[Node], bool]]
 
 
-def needs_of(state: ClusterState, template: TaskTemplate) -> Needs:
-    """Return the needs of the tasks of a template."""
-    spec = template.spec
-    placement = spec.placement or ANYWHERE
-    return Needs(
-        placement.constraints,
-        placement.platforms,
-        _plugins(state, template),
-        demand_of(template) if template.ports or spec.resources is not None else None,
-        _labels(placement),
-        placement.max_replicas,
-    )
-
-
-def _labels(placement: Placement) -> tuple[str, ...]:
-    said = (preference.spread.spread_descriptor for preference in placement.preferences if preference.spread)
-    return tuple(label for label in said if _is_label(label))
-
-
-def _is_label(descriptor: str) -> bool:
-    lower = descriptor.lower()
-    return any(lower.startswith(kind) and len(lower) > len(kind) for kind in (_NODE_LABEL, _ENGINE_LABEL))
-
-
 def label_value(node: Node, descriptor: str) -> str:
     """Return what a node says of a label to spread over; empty where it has none."""
-    if descriptor.lower().startswith(_NODE_LABEL):
-        return (node.spec.labels or {}).get(descriptor[len(_NODE_LABEL) :], "")
+    if descriptor.lower().startswith(NODE_LABEL):
+        return (node.spec.labels or {}).get(descriptor[len(NODE_LABEL) :], "")
     engine = node.description.engine
-    return engine.labels.get(descriptor[len(_ENGINE_LABEL) :], "") if engine is not None else ""
-
-
-def _plugins(state: ClusterState, template: TaskTemplate) -> tuple[tuple[str, str], ...]:
-    wanted: dict[tuple[str, str], None] = {}
-    for mount in (template.spec.container_spec or NO_CONTAINER).mounts:
-        driver = mount.volume_options.driver_config if mount.volume_options is not None else None
-        if mount.type == "volume" and driver is not None and driver.name not in ("", "local"):
-            wanted["Volume", driver.name] = None
-    for attachment in template.networks:
-        network = state.networks.get(NetworkId(attachment.target))
-        name = network.spec.driver.name if network is not None and network.spec.driver is not None else ""
-        if name not in _BUILT_IN:
-            wanted["Network", name] = None
-    log = template.spec.log_driver
-    if log is not None and log.name not in ("", "none"):
-        wanted["Log", log.name] = None
-    return tuple(wanted)
+    return engine.labels.get(descriptor[len(ENGINE_LABEL) :], "") if engine is not None else ""
 
 
 def static_tests(needs: Needs) -> tuple[Test, ...]:

@@ -8,7 +8,8 @@ ground that is built anew gives the same answers: it only costs a look at every 
 """
 
 from skep.core.indexes import NodeTasks
-from skep.core.plan.scheduler.filters import Needs, Verdict
+from skep.core.needs import Needs
+from skep.core.plan.scheduler.filters import Verdict
 from skep.core.plan.scheduler.pool import Pool
 from skep.core.state import ClusterState
 from skep.model.ids import NodeId
@@ -25,7 +26,7 @@ READY, ACTIVE = NodeState.READY, Availability.ACTIVE
 class Ground:
     """All nodes as the scheduler sees them; `closed[rank]` is the verdict on a node whatever the task."""
 
-    __slots__ = ("active", "closed", "ids", "log", "pools", "rank")
+    __slots__ = ("active", "closed", "followed", "ids", "log", "pools", "rank")
 
     def __init__(self, state: ClusterState) -> None:
         indexes = state.node_tasks
@@ -42,6 +43,8 @@ class Ground:
             ]
         )
         self.log: list[int] = []
+        #: whether it was there before the plan
+        self.followed = False
         self.pools: dict[Needs, Pool] = {}
 
     def follow(self, state: ClusterState) -> bool:
@@ -62,6 +65,7 @@ class Ground:
         if len(self.log) > 4 * len(self.ids) + 1000:
             self.log.clear()
             self.pools.clear()
+        self.followed = True
         return len(self.ids) <= 2 * len(self.rank) + 1000
 
     def _look(self, node: Node) -> None:

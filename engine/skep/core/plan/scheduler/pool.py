@@ -11,7 +11,8 @@ from heapq import heapify, heappush
 from typing import Protocol
 
 from skep.core.holdings import Demand
-from skep.core.plan.scheduler.filters import Needs, Verdict, label_value, static_tests
+from skep.core.needs import Needs
+from skep.core.plan.scheduler.filters import Verdict, label_value, static_tests
 from skep.core.state import ClusterState
 from skep.model.node import Node
 
