@@ -1,8 +1,8 @@
 """What the world outside sees of events: Docker's own events of swarm scope.
 
 - `describe` looks at the state just before the event is applied, and is pure.
-- Every write of a service, node, network, secret or config is a change, allocation and update status included; tasks and the
-  swarm itself give none (FACTS, chapter 10; scenario 45).
+- Every write of a service, node, network, secret or config is a change, allocation and update status included; tasks
+  and the swarm itself give none (FACTS, chapter 10; scenario 45).
 - A change tells what differs in pairs `replicas.old`, `replicas.new`, and no more.
 """
 
