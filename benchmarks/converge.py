@@ -203,6 +203,7 @@ async def _phases(report: Report, cluster: skep.Cluster, options: Namespace) -> 
         await _ready(cluster, nodes + 1)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(50_000, 20, 100)  # as the daemon does
         with LoopWatch().watching() as watch:
             ticking = asyncio.ensure_future(watch.tick_forever())
             phases = Phases(report, cluster, watch, options)

@@ -2,9 +2,13 @@
 
 import asyncio
 import itertools
+from typing import cast
 
 import pytest
 from skep.model.states import TaskState
+from skep.ports.link import LinkError
+from skep.runtime.agent import Agent
+from skep.runtime.agent_worker import Worker
 from skep.runtime.simulated import Behaviour
 
 from tests.agent.running import running
@@ -120,3 +124,35 @@ async def test_the_first_report_is_sent_at_once() -> None:
     async with running(Behaviour(pull_s=60)) as rig:
         rig.link.complete(task())
         await rig.link.until_state(TaskState.PREPARING, within_s=0.01)
+
+
+async def test_an_agent_whose_session_fails_in_the_breath_it_is_cancelled_ends() -> None:
+    """By asyncio's own cancellation, which is said once; a task group lets failures of its children go before it."""
+    async with running() as rig:
+        await rig.link.until(lambda: rig.agent.node is not None)
+        holding = asyncio.create_task(_fails_when_cancelled(rig.agent))
+        await asyncio.sleep(1)
+        holding.cancel()
+        await asyncio.wait([holding], timeout=60)
+        ended = holding.cancelled()
+        while not holding.done():
+            holding.cancel()
+            await asyncio.sleep(1)
+        assert ended
+
+
+async def _fails_when_cancelled(agent: Agent) -> None:
+    async def hold(_worker: object) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_lose_the_link())
+            await asyncio.sleep(1000)
+
+    agent._hold_session = hold  # type: ignore[method-assign, assignment]  # a session whose end is timed to the breath
+    await agent._hold_sessions_forever(cast("Worker", None))
+
+
+async def _lose_the_link() -> None:
+    try:
+        await asyncio.sleep(1000)
+    except asyncio.CancelledError:
+        raise LinkError("the link was lost") from None

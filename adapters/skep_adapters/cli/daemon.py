@@ -35,6 +35,10 @@ from skep_adapters.sqlite.storage import SqliteStorage
 #: not the hard limit, which may be a billion: programs that close "all" files would take minutes.
 OPEN_FILES = 65_536
 
+#: What the state keeps is no garbage, and a tenth of Python's rate is often enough to look for what is. At that rate
+#: it took a quarter of the time in which ten thousand tasks begin, and held the loop longest (benchmarks/converge.py).
+GC_THRESHOLDS = (50_000, 20, 100)
+
 _log = structlog.get_logger("skep.daemon")
 
 
@@ -59,6 +63,7 @@ async def _serve(options: UpOptions) -> None:
                 # nothing that recovery made is garbage, and looking through it takes long
                 gc.collect()
                 gc.freeze()
+                gc.set_threshold(*GC_THRESHOLDS)
                 greet(options, cluster)
                 notify("READY=1")
                 await anyio.sleep_forever()

@@ -95,6 +95,9 @@ class Agent:
                 await self._hold_session(worker)
             except* (LinkError, TimeoutError) as failures:
                 _log.info("agent.session_ended", node_id=self.node_id, why=_first_words(failures))
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # a task group gives its children's failures precedence over its own cancellation
+                raise asyncio.CancelledError
             if anyio.current_time() - began >= BACKOFF_S_MAX:
                 backoff_s = BACKOFF_S_MIN
             await anyio.sleep(backoff_s)

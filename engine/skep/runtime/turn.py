@@ -24,6 +24,7 @@ from skep.runtime.reconciler import Wakes
 TURN_SUBMISSIONS_MAX = 1024  # the knee of benchmarks/submit.py lies below
 TURN_RECORDS_MAX = 1024
 TURN_BYTES_MAX = 1024 * 1024  # about 10 ms of encoding and folding
+TURN_ROWS_MAX = 5000  # rows of tasks: about 20 ms of planning and folding
 
 
 class Durable(Struct, frozen=True):
@@ -58,6 +59,7 @@ class Turn:
         self.touched = Touched()
         self.submissions = 0
         self._bytes = 0
+        self._rows = 0
         self._answers: list[tuple[asyncio.Future[Position], Position | Exception]] = []
 
     @property
@@ -67,6 +69,7 @@ class Turn:
             self.submissions < TURN_SUBMISSIONS_MAX
             and len(self.bodies) < TURN_RECORDS_MAX
             and self._bytes < TURN_BYTES_MAX
+            and self._rows < TURN_ROWS_MAX
         )
 
     def take(self, waiting: Waiting) -> None:
@@ -120,6 +123,7 @@ class Turn:
         self.bodies.append(body)
         self.records.append(record)
         self._bytes += len(body)
+        self._rows += sum(len(getattr(event, "task_ids", ())) for event in record.events)
         touched = self._state.take_touched()
         self._wakes.touch(touched)
         for node_id, task_ids in touched.assignments.items():
