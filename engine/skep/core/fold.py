@@ -229,10 +229,15 @@ def _node_touched(state: ClusterState, node_id: Any) -> None:
         if of is not None and node_id in of.stale:  # an update may have left the node out
             state.touched.keys[Topic.WANTED, service_id] = None
     state.touched.sessions[node_id] = None
-    if node_id in state.nodes:
-        state.shifts.nodes[node_id] = None
-    else:
+    node = state.nodes.get(node_id)
+    if node is None:
         state.shifts.remove(node_id)
+    else:
+        state.shifts.nodes[node_id] = None
+    if node is None or node.schedulable:
+        state.closed.pop(node_id, None)
+    else:
+        state.closed[node_id] = None
 
 
 def _secret_created(state: ClusterState, event: SecretCreated) -> None:

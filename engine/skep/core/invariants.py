@@ -31,6 +31,7 @@ from skep.model.swarm import Cluster
 from skep.model.task import Task
 
 _PLAIN_INDEXES = (
+    "closed",
     "config_names",
     "addresses",
     "capacities",

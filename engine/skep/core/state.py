@@ -54,6 +54,7 @@ class ClusterState:
     __slots__ = (
         "addresses",
         "capacities",
+        "closed",
         "cluster",
         "config_names",
         "config_users",
@@ -155,6 +156,8 @@ class ClusterState:
         #: services that wait for the allocator, and nodes that do: see `skep.core.address_index`
         self.unallocated: Ordered[ServiceId] = {}
         self.detached: Ordered[NodeId] = {}
+        #: nodes that take no new tasks
+        self.closed: Ordered[NodeId] = {}
         #: services that want a task on each node
         self.node_services: Ordered[ServiceId] = {}
         #: published ports in ingress mode: (protocol, port) -> service

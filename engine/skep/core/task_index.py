@@ -161,6 +161,7 @@ def reindex(state: ClusterState) -> None:
     """Build every index anew from the tables. What it touches is left to be taken."""
     state.service_tasks, state.node_tasks, state.pending = {}, {}, {}
     state.shifts = Shifts()
+    state.closed = {node.id: None for node in state.nodes.values() if not node.schedulable}
     service_index.reindex(state)
     for task in state.tasks.values():
         add(state, task)

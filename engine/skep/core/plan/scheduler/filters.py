@@ -1,8 +1,7 @@
 """Filters: which nodes a task may go to, and in which words a task is told that it may go to none.
 
 They are asked in this order, and a node counts for the first that refuses it (SwarmKit's pipeline; FACTS, chapter 3).
-What a node needs only be asked when it changes, its spec, description and status, is `Needs`; what tasks on it hold is
-asked by `skep.core.plan.scheduler.ground`.
+What is asked of a node itself is a test; what tasks on it hold is asked by `skep.core.plan.scheduler.view`.
 """
 
 import enum

@@ -14,13 +14,11 @@ from skep.core.plan.scheduler.pool import Pool
 from skep.core.state import ClusterState
 from skep.model.ids import NodeId
 from skep.model.node import Node
-from skep.model.states import Availability, NodeState
 
 #: So many pools are remembered: each costs some ten bytes a node. The one that was made first goes first.
 POOLS_MAX = 256
 
 _IDLE = NodeTasks()
-READY, ACTIVE = NodeState.READY, Availability.ACTIVE
 
 
 class Ground:
@@ -36,12 +34,9 @@ class Ground:
             self.active = [indexes.get(node_id, _IDLE).active for node_id in self.ids]
         else:
             self.active = [0] * len(self.ids)
-        self.closed = bytearray(
-            [
-                not (node.status.state is READY and node.spec.availability is ACTIVE)  # Verdict.UNAVAILABLE is 1
-                for node in state.nodes.values()
-            ]
-        )
+        self.closed = bytearray(len(self.ids))
+        for node_id in state.closed:
+            self.closed[self.rank[node_id]] = Verdict.UNAVAILABLE
         self.log: list[int] = []
         #: whether it was there before the plan
         self.followed = False
