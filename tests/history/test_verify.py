@@ -74,7 +74,9 @@ async def test_an_event_that_was_not_decided_is_found_with_its_position(storage:
 
 
 async def test_a_plan_of_another_key_is_found(storage: MemoryStorage) -> None:
-    report = await forged(storage, '"replicas"', input={"type": "plan", "plan": "replicas", "key": "x", "now": 1, "version": 2})
+    report = await forged(
+        storage, '"replicas"', input={"type": "plan", "plan": "replicas", "key": "x", "now": 1, "version": 2}
+    )
     assert "now nothing comes of it" in report.problems[0]
 
 

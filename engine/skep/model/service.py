@@ -268,8 +268,9 @@ class JobStatus(Struct, frozen=True):
 class TaskTemplate(Struct, frozen=True):
     """All of a service's spec that makes its tasks what they are; tasks name it by the position that set it.
 
-    Each run of a job has a template of its own: `iteration` tells them apart, and is None where there is no job. `dnsrr` says that the service has no
-    address of its own where it could have one: to change that replaces tasks (recorded in scenario 25).
+    Each run of a job has a template of its own: `iteration` tells them apart, and is None where there is no job.
+    `dnsrr` says that the service has no address of its own where it could have one: to change that replaces tasks
+    (recorded in scenario 25).
     """
 
     service_name: str
