@@ -12,7 +12,8 @@ from skep.core.codec import decode_record, decode_state, encode_record, encode_s
 from skep.core.events import EVENTS
 from skep.core.fold import fold
 from skep.core.invariants import check
-from skep.core.record import Record
+from skep.core.plan import PLANS, VERSIONS
+from skep.core.record import Planned, Record
 from skep.core.state import ClusterState
 from skep.history.verify import Report, verify
 from skep.model.ids import Position
@@ -30,13 +31,19 @@ def bodies(history: Path) -> list[bytes]:
 def folded(state: ClusterState, records: list[Record]) -> ClusterState:
     for record in records:
         fold(state, record.position, record.time, record.command_id, record.events)
-        check(state)
     return state
 
 
 def test_every_event_is_in_some_history() -> None:
     seen = {event.name for history in HISTORIES for body in bodies(history) for event in decode_record(body).events}
     assert seen >= set(EVENTS), f"add a history with {set(EVENTS) - seen}"
+
+
+def test_every_plan_is_in_some_history() -> None:
+    inputs = [decode_record(body).input for history in HISTORIES for body in bodies(history)]
+    seen = {(made.plan, made.version) for made in inputs if isinstance(made, Planned)}
+    wanted = {(plan, VERSIONS.get(plan, 1)) for plan in PLANS}
+    assert seen >= wanted, f"add a history with {wanted - seen}"
 
 
 @golden
@@ -46,12 +53,20 @@ def test_every_record_is_written_as_it_was(history: Path) -> None:
 
 
 @golden
+def test_the_state_after_every_record_is_whole(history: Path) -> None:
+    state = ClusterState()
+    for body in bodies(history):
+        check(folded(state, [decode_record(body)]))
+
+
+@golden
 def test_every_cut_gives_the_same_state(history: Path) -> None:
     records = [decode_record(body) for body in bodies(history)]
     whole = encode_state(folded(ClusterState(), records))
     for cut in range(0, len(records) + 1, 7):
-        first = folded(ClusterState(), records[:cut])
-        assert encode_state(folded(decode_state(encode_state(first)), records[cut:])) == whole
+        first = decode_state(encode_state(folded(ClusterState(), records[:cut])))
+        check(first)
+        assert encode_state(folded(first, records[cut:])) == whole
 
 
 @golden

@@ -3,13 +3,21 @@
 from typing import Any
 
 import pytest
-from skep.core.commands import RemoveNode, RemoveService, StartEngine
+from msgspec.structs import replace
+from skep.core.commands import CreateNetwork, DescribeNode, RemoveNode, RemoveService, StartEngine
 from skep.core.rejected import Rejected
-from skep.model.build import service_spec
-from skep.model.ids import NodeId, ServiceId
-from skep.model.service import GenericResource, NamedResource, RestartPolicy, UpdateConfig
+from skep.model.build import network_spec, service_spec
+from skep.model.ids import NetworkId, NodeId, ServiceId
+from skep.model.service import (
+    DiscreteResource,
+    GenericResource,
+    Reservations,
+    ResourceRequirements,
+    RestartPolicy,
+    UpdateConfig,
+)
 from skep.model.states import Availability, NodeState, TaskState
-from skep.model.task import Given, Task
+from skep.model.task import Task
 from skep.testing.beginning import join_nodes
 from skep.testing.core_swarm import CoreSwarm
 
@@ -371,16 +379,31 @@ def test_the_tasks_of_a_node_that_is_down_for_a_day_are_orphaned() -> None:
 
 
 def test_what_an_orphaned_task_was_given_is_free() -> None:
-    swarm, _ = running()
-    (lost,) = swarm.state.tasks_on(ONE)
-    swarm.observe(ONE, NodeState.DOWN, "heartbeat failure")
+    swarm = CoreSwarm(nodes=2, ingress=True)
+    swarm.submit(CreateNetwork(NetworkId("inner"), network_spec("inner")))
+    unit = GenericResource(discrete_resource_spec=DiscreteResource("gpu", 1))
+    for node_id in (ONE, TWO):
+        description = replace(swarm.state.nodes[node_id].description, resources=Reservations(generic_resources=(unit,)))
+        swarm.submit(DescribeNode(node_id, description))
+    spec = service_spec("web", "demo", replicas=2, networks=["inner"])
+    wanted = ResourceRequirements(reservations=Reservations(generic_resources=(unit,)))
+    web = swarm.create(replace(spec, task_template=replace(spec.template, resources=wanted)))
     swarm.quiet()
-    unit = GenericResource(named_resource_spec=NamedResource("gpu", "a"))
-    swarm = CoreSwarm(state=swarm.state)
-    swarm.silent[ONE] = None
-    swarm.state.given[lost.id] = Given(resources=(unit,))
+    (lost,) = swarm.state.tasks_on(ONE)
+    (address,) = swarm.state.given[lost.id].addresses
+    swarm.observe(ONE, NodeState.DOWN, "heartbeat failure")
+    swarm.scale(web, 1)
+    swarm.quiet()
+    assert lost.id in swarm.state.addresses[address.network_id].values()
     swarm.advance(DAY_S)
-    assert not swarm.state.given
+    assert lost.id not in swarm.state.addresses[address.network_id].values()
+    assert lost.id not in swarm.state.given
+    swarm.check()
+    swarm.observe(ONE, NodeState.READY)
+    swarm.scale(web, 2)  # the unit of its node is to be had again
+    swarm.quiet()
+    assert [task.node_id for task in swarm.tasks(web, wanted=True)] == [TWO, ONE]
+    swarm.check()
 
 
 def test_a_removed_service_is_forgotten_though_its_node_never_came_back() -> None:

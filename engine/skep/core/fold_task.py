@@ -257,9 +257,9 @@ def tasks_evicted(state: ClusterState, event: TasksEvicted) -> None:
         status = TaskStatus(TaskState.ORPHANED, state.time, ABANDONED, event.err)
     for task_id in event.task_ids:
         task = state.tasks[task_id]
+        task_index.swap(state, task, Task(task.origin, task.node_id, task.desired, status, state.position, state.time))
         if event.orphaned and task_id in state.given:
             give(state, task_id, Given())
-        task_index.swap(state, task, Task(task.origin, task.node_id, task.desired, status, state.position, state.time))
         if (progress := _progress(state, task.service_id)) is not None:
             progress.note_ended(task, failed=False)
 

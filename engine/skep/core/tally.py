@@ -51,6 +51,8 @@ def lack(state: ClusterState, service: Service) -> str:
     else:
         there, does = sum(state.tasks[i].state is TaskState.RUNNING for i in current), "runs"
     running = of.running - _left_out(state, service) if of else 0
+    if running > wanted:
+        running -= _unheard(state, service)
     if there == wanted and (service.spec.kind.is_job or running == wanted):
         return ""
     reasons = {state.tasks[i].status.err: None for i in current if state.tasks[i].status.err}
@@ -91,3 +93,14 @@ def _left_out(state: ClusterState, service: Service) -> int:
         return 0
     nodes = (state.nodes.get(NodeId(str(seat))) for seat in of.stale if seat in of.wanted_by_seat)
     return sum(node is not None and not node.schedulable for node in nodes)
+
+
+def _unheard(state: ClusterState, service: Service) -> int:
+    """Return how many tasks are to stop on nodes that are down: nobody can say when they did (FACTS, chapter 4)."""
+    return sum(
+        task.state is TaskState.RUNNING
+        and task.desired > TaskState.COMPLETE
+        and (node := state.nodes.get(task.node_id)) is not None
+        and node.status.state is NodeState.DOWN
+        for task in state.tasks_of(service.id)
+    )
