@@ -86,6 +86,8 @@ def _summary(report: Report, *, quick: bool) -> str:
     counts = [_count(report.records, "record"), _count(report.checkpoints, "checkpoint")]
     if not quick:
         counts += [_count(report.decisions, "decision"), _count(report.plans, "plan")]
+        if report.earlier:
+            counts.append(f"{_count(report.earlier, 'plan')} of earlier versions, not run again")
     found = _count(len(report.problems), "problem") if report.problems else "all of it holds"
     return f"{', '.join(counts)}{' (nothing was run again)' if quick else ''}: {found}"
 
