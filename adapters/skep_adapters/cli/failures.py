@@ -10,6 +10,7 @@ from skep.ports.event_log import LogDamaged, LogError, LogLocked
 from skep.ports.keyring import KeyringError
 from skep.runtime.errors import EngineError
 
+from skep_adapters.cli.client import DaemonError
 from skep_adapters.cli.options import OptionError
 from skep_adapters.docker_api import SocketInUse
 from skep_adapters.process.catalog import CatalogError
@@ -59,7 +60,9 @@ def _sentence(error: BaseException) -> str | None:
             )
         case LogLocked():
             return f"{error}: stop that process, or choose another directory with --data"
-        case LogError() | KeyringError() | EngineError() | SocketInUse() | CatalogError() | OptionError():
+        case LogError() | KeyringError() | EngineError() | SocketInUse() | CatalogError():
+            return str(error)
+        case DaemonError() | OptionError():
             return str(error)
         case OSError(strerror=str(words)) if error.filename is not None:
             return f"{error.filename}: {words}"

@@ -16,11 +16,26 @@ from skep_adapters.cli.options import OptionError, UpOptions, check
 FAILED = 1
 INTERRUPTED = 130  # what a shell says of SIGINT
 
+#: Where a command finds the daemon that it asks.
+Host = Annotated[
+    str,
+    Parameter(
+        name=["--host", "-H"],
+        negative=(),
+        show_default=False,
+        help="The daemon, unix://PATH. [default: DOCKER_HOST, else unix://./data/skep.sock]",
+    ),
+]
+
 app = App(
     name="skep",
     help="Docker Swarm's control plane, event-sourced: a daemon that the docker CLI drives.",
     version=lambda: installed_version("skep"),
 )
+
+
+rollback = App(name="rollback", help="Go back to what was before; it is a new change, made like any other.")
+app.command(rollback)
 
 
 @app.command
@@ -42,6 +57,37 @@ def verify(
     from skep_adapters.cli.verifying import run  # noqa: PLC0415 - likewise
 
     return run(data.expanduser().absolute(), quick=quick)
+
+
+@app.command
+def updates(service: str, *, host: Host = "") -> int:
+    """Show how the last updates and rollbacks of SERVICE ended, and by which of its specs, numbered from 1."""
+    from skep_adapters.cli.services import show_updates  # noqa: PLC0415 - likewise
+
+    return show_updates(service, host)
+
+
+@rollback.command(name="service")
+def rollback_service(
+    service: str,
+    *,
+    to: Annotated[int, Parameter(help="Number of the spec, as skep updates shows it.")],
+    host: Host = "",
+) -> int:
+    """Give SERVICE any earlier spec again, by a rolling update."""
+    from skep_adapters.cli.services import roll_back  # noqa: PLC0415 - likewise
+
+    return roll_back(service, to, host)
+
+
+@app.command
+def rebalance(
+    service: str, *, budget: Annotated[int, Parameter(help="How many tasks may move at most.")], host: Host = ""
+) -> int:
+    """Spread the tasks of SERVICE over the nodes anew, one task at a time, each when the one before runs."""
+    from skep_adapters.cli import services  # noqa: PLC0415 - likewise
+
+    return services.rebalance(service, budget, host)
 
 
 @app.command

@@ -89,8 +89,14 @@ class ServicesBackend(Protocol):
         """Give a service a new spec."""
         ...
 
-    async def rollback(self, service_id: ServiceId, version: Position, *, actor: Actor) -> None:
-        """Give a service the spec that it had before."""
+    async def rollback(
+        self, service_id: ServiceId, version: Position, *, to: Position | None = None, actor: Actor
+    ) -> None:
+        """Give a service the spec that it had before, or that it was given at `to`."""
+        ...
+
+    async def rebalance(self, ref: str, *, budget: int, actor: Actor) -> None:
+        """Spread the tasks of a service anew."""
         ...
 
     async def remove(self, service_id: ServiceId, *, actor: Actor) -> None:

@@ -19,6 +19,7 @@ from skep_adapters.docker_api import (
     handle_swarm,
     handle_system,
     handle_tasks,
+    handle_updates,
 )
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError, not_implemented
@@ -111,6 +112,10 @@ _ROUTES = (
     _route("POST", "/networks/create", handle_networks.create),
     _route("GET", "/networks/{ref}", handle_networks.inspect),
     _route("DELETE", "/networks/{ref}", handle_networks.remove),
+    # what skep has and Docker has not
+    _route("GET", "/skep/services/{ref}/updates", handle_updates.history),
+    _route("POST", "/skep/services/{ref}/rollback", handle_updates.rollback),
+    _route("POST", "/skep/services/{ref}/rebalance", handle_updates.rebalance),
     # what Docker has and skep has not
     _absent("/containers/(?P<ref>[^/]+)/json", lambda name: f"No such container: {name}"),
     _absent("/images/(?P<ref>.+)/json", _no_such_image),
