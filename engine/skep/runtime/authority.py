@@ -6,12 +6,12 @@ import hashlib
 import secrets
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 from skep.model.ids import NANOSECONDS, Instant
+from skep.runtime.certificates import issuer_of, key_pem, key_usage, new_key, pem_of
 from skep.runtime.sources import base36
 
 ROOT_YEARS = 20
@@ -34,7 +34,7 @@ class Root(Struct, frozen=True):
 
 def new_root(now: Instant) -> Root:
     """Return a new self-signed root, valid from an hour before `now`."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = new_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "swarm-ca")])
     start = dt.datetime.fromtimestamp(now // NANOSECONDS, dt.UTC) - dt.timedelta(hours=1)
     certificate = (
@@ -46,32 +46,13 @@ def new_root(now: Instant) -> Root:
         .not_valid_before(start)
         .not_valid_after(start + dt.timedelta(days=365 * ROOT_YEARS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=False,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=True,
-                crl_sign=True,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
+        .add_extension(key_usage(leaf=False), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return Root(
-        certificate=certificate.public_bytes(serialization.Encoding.PEM).decode(),
-        key=key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
-        issuer_subject=base64.b64encode(name.public_bytes()).decode(),
-        issuer_public_key=base64.b64encode(public).decode(),
-    )
+    pem = pem_of(certificate)
+    issuer_subject, issuer_public_key = issuer_of(pem)
+    return Root(pem, key_pem(key), issuer_subject, issuer_public_key)
 
 
 def new_token(root_certificate: str) -> str:
