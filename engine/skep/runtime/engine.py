@@ -32,6 +32,7 @@ from skep.ports.storage import Store
 from skep.runtime.agent import Agent
 from skep.runtime.dispatcher import Dispatcher
 from skep.runtime.keys import destroy_orphans
+from skep.runtime.membership import Membership
 from skep.runtime.recovery import recover_since, state_at
 from skep.runtime.turn import Durable
 from skep.runtime.writer import Writer
@@ -69,6 +70,7 @@ class Engine:
             ids=ids,
         )
         self.dispatcher = Dispatcher(self.writer, store.keyring, ids=ids)
+        self.membership = Membership(self.writer, store.keyring, clock=clock, ids=ids)
         self._nodes = nodes
         self.clock = clock
         self._ids = ids
