@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from skep.core.constraints import Constraint, matches, parse, parse_all
+from msgspec.structs import replace
+from skep.core.constraints import Constraint, matches, matches_all, parse, parse_all
 from skep.core.rejected import Code, Rejected
 from skep.model.ids import Instant, NodeId, Position
 from skep.model.node import EngineDescription, Node, NodeDescription, NodeSpec, NodeStatus
@@ -95,9 +96,43 @@ def test_an_unknown_key_fits_no_node_whatever_the_operator(key: str, operator: s
 
 
 @pytest.mark.parametrize("operator", ["==", "!="])
-@pytest.mark.parametrize("value", ["host", "1.2.3", "1.2.3.4/99"])
+@pytest.mark.parametrize("value", ["host", "1.2.3", "1.2.3.4/99", "1.2.3.4/", "1.2.3.4/-1", "192.168.77.0/255.255.0.0"])
 def test_what_is_no_address_fits_no_node_whatever_the_operator(value: str, operator: str) -> None:
     assert not fits(f"node.ip{operator}{value}")
+
+
+@pytest.mark.parametrize(
+    ("text", "does"),
+    [
+        ("node.ip==2001:db8::2", True),
+        ("node.ip==2001:DB8:0:0::2", True),
+        ("node.ip!=2001:db8::3", True),
+        ("node.ip==2001:db8::3", False),
+        ("node.ip==2001:db8::/64", True),
+        ("node.ip==2001:db8::ffff/64", True),
+        ("node.ip!=2001:db8::/64", False),
+        ("node.ip==2001:db9::/64", False),
+        ("node.ip==192.168.77.12", False),
+        ("node.ip==192.168.77.0/24", False),
+        ("node.ip!=192.168.77.0/24", True),
+    ],
+)
+def test_addresses_of_version_six_are_compared_and_are_in_networks_of_their_own_version(text: str, does: bool) -> None:
+    assert fits(text, replace(NODE, status=NodeStatus(state=NodeState.READY, addr="2001:db8::2"))) is does
+
+
+@pytest.mark.parametrize(
+    ("texts", "does"),
+    [
+        (("node.role==worker", "node.labels.zone==a"), True),
+        (("node.role==worker", "node.labels.zone!=a"), False),
+        (("node.role==manager", "node.labels.zone==a"), False),
+        (("node.role!=manager", "engine.labels.tier==two", "node.ip==192.168.77.0/24", "node.id!=other"), True),
+        ((), True),
+    ],
+)
+def test_of_several_constraints_all_must_be_fulfilled(texts: tuple[str, ...], does: bool) -> None:
+    assert matches_all(texts, NODE) is does
 
 
 def test_a_node_that_said_nothing_of_itself_has_empty_values() -> None:

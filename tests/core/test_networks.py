@@ -294,6 +294,24 @@ def test_a_network_is_kept_while_a_service_uses_it_and_may_go_while_tasks_are_st
     swarm.check()
 
 
+def test_a_network_is_kept_while_a_task_that_an_update_did_not_reach_yet_is_on_it() -> None:
+    """As in SwarmKit: a task that is wanted running, of whatever template, uses its networks."""
+    swarm = CoreSwarm(nodes=2, ingress=True)
+    network = a_network(swarm, "old")
+    web = swarm.create(skep.service_spec("web", "demo", networks=["old"], replicas=2))
+    swarm.quiet()
+    swarm.update(web, skep.service_spec("web", "demo", replicas=2))
+    with raising(Rejected) as caught:
+        swarm.submit(RemoveNetwork(network))
+    assert isinstance(caught.error, Rejected)
+    assert str(caught.error) == f"network {network} is in use by task {swarm.tasks(web)[0].id}"
+    assert caught.error.code is Code.FAILED_PRECONDITION
+    swarm.advance(60)
+    remove(swarm, "old")
+    assert network not in swarm.state.addresses
+    swarm.check()
+
+
 def test_without_an_ingress_network_no_port_is_published() -> None:
     swarm = CoreSwarm(ingress=True)
     spec = skep.service_spec("noing", "demo", ports=[PortConfig(target_port=80, published_port=9999)])

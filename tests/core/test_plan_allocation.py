@@ -95,6 +95,55 @@ def test_a_port_of_another_service_is_refused_in_swarms_words() -> None:
     swarm.check()
 
 
+def host(published: int, protocol: str = "tcp") -> PortConfig:
+    return PortConfig(target_port=80, published_port=published, protocol=protocol, publish_mode="host")
+
+
+def words_for(swarm: CoreSwarm, port: PortConfig) -> str:
+    with raising(Rejected) as caught:
+        swarm.submit(CreateService(ServiceId("x"), service_spec("x", "demo", ports=[port])))
+    return str(caught)
+
+
+def test_a_port_of_the_hosts_and_one_of_the_ingress_exclude_each_other() -> None:
+    """As in SwarmKit, whoever came first; both words are its own (FACTS, chapter 2)."""
+    swarm = CoreSwarm()
+    a = create(swarm, "a", PortConfig(target_port=80, published_port=8080))
+    b = create(swarm, "b", host(9090))
+    assert words_for(swarm, host(8080)) == f"port '8080' is already in use by service 'a' ({a}) as an ingress port"
+    assert words_for(swarm, PortConfig(target_port=80, published_port=9090)) == (
+        f"port '9090' is already in use by service 'b' ({b}) as a host-published port"
+    )
+    create(swarm, "c", host(8080, "udp"))
+    swarm.check()
+
+
+def test_services_may_publish_the_same_port_on_their_hosts() -> None:
+    swarm = CoreSwarm()
+    a, b = create(swarm, "a", host(9090)), create(swarm, "b", host(9090))
+    assert swarm.state.host_ports == {("tcp", 9090): {a: None, b: None}}
+    swarm.quiet()
+    assert len({task.node_id for service in (a, b) for task in swarm.tasks(service)}) == 2
+    swarm.submit(RemoveService(a))
+    swarm.advance(30)
+    assert swarm.state.host_ports == {("tcp", 9090): {b: None}}
+    update(swarm, b, [])
+    assert swarm.state.host_ports == {}
+    create(swarm, "c", PortConfig(target_port=80, published_port=9090))
+    swarm.check()
+
+
+def test_a_service_may_move_its_port_from_the_hosts_to_the_ingress_and_back() -> None:
+    swarm = CoreSwarm(ingress=True)
+    a = create(swarm, "a", host(9090))
+    for ports in ([PortConfig(target_port=80, published_port=9090)], [host(9090)]):
+        update(swarm, a, ports)
+        swarm.advance(60)
+        assert swarm.running(a) == 1
+        swarm.check()
+    assert swarm.state.ports == {}
+
+
 def test_the_same_number_of_another_protocol_is_no_conflict() -> None:
     swarm = CoreSwarm()
     create(swarm, "a", PortConfig(target_port=80, published_port=8080))

@@ -2,10 +2,10 @@
 
 import pytest
 from msgspec.structs import replace
-from skep.core.commands import UpdateSwarm
+from skep.core.commands import RemoveService, UpdateSwarm
 from skep.model.build import service_spec
-from skep.model.ids import ServiceId
-from skep.model.service import RestartPolicy, UpdateConfig
+from skep.model.ids import NANOSECONDS, ServiceId
+from skep.model.service import Reservations, ResourceRequirements, RestartPolicy, UpdateConfig
 from skep.model.states import TaskState
 from skep.model.swarm import DEFAULT_SWARM_SPEC, OrchestrationConfig, SwarmSpec
 from skep.testing.core_swarm import CoreSwarm
@@ -115,4 +115,31 @@ def test_what_completed_is_kept_while_something_older_still_stops() -> None:
     swarm.report(present, TaskState.COMPLETE)
     swarm.quiet()
     assert [task.id for task in swarm.tasks(job)] == [stuck.id, present.id]
+    swarm.check()
+
+
+def waiting_on_its_node(image: str = "v1") -> tuple[CoreSwarm, ServiceId]:
+    """Have a service on each node whose tasks want more of it than it has: none is ever confirmed there."""
+    swarm = CoreSwarm(nodes=1)
+    spec = service_spec("web", image, mode="global")
+    large = ResourceRequirements(reservations=Reservations(nano_cpus=NANOSECONDS))
+    web = swarm.create(replace(spec, task_template=replace(spec.template, resources=large)))
+    swarm.quiet()
+    assert [task.state for task in swarm.tasks(web)] == [TaskState.PENDING]
+    return swarm, web
+
+
+def test_a_task_that_its_node_never_heard_of_goes_at_once_with_its_service() -> None:
+    swarm, web = waiting_on_its_node()
+    swarm.submit(RemoveService(web))
+    swarm.quiet()
+    assert swarm.tasks(web) == []
+    swarm.check()
+
+
+def test_the_successor_of_a_task_that_its_node_never_heard_of_starts() -> None:
+    swarm, web = waiting_on_its_node()
+    swarm.update(web, service_spec("web", "v2", mode="global"))
+    swarm.advance(30)
+    assert swarm.running(web) == 1
     swarm.check()

@@ -54,6 +54,19 @@ def test_scaling_down_takes_the_highest_slots_of_the_fullest_node() -> None:
     swarm.check()
 
 
+def test_scaling_down_takes_what_does_not_run_before_what_runs_beside_it() -> None:
+    swarm = CoreSwarm(nodes=2)
+    web = swarm.create(service_spec("web", "demo", replicas=6))
+    swarm.quiet()
+    on_first = [task for task in swarm.tasks(web) if task.node_id == "node-1"]
+    swarm.report(on_first[0], TaskState.FAILED)
+    swarm.settle()  # what follows waits for its delay
+    swarm.scale(web, 5)
+    swarm.settle()
+    assert swarm.slots(web) == [slot for slot in range(1, 7) if slot != on_first[0].slot]
+    swarm.check()
+
+
 def test_scaling_down_takes_slots_without_a_node_first() -> None:
     swarm = CoreSwarm(nodes=0)
     web = swarm.create(service_spec("web", "demo", replicas=2))

@@ -2,13 +2,21 @@
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 from skep.core.commands import RemoveService, RollbackService
-from skep.core.events import ServiceRolledBack, ServiceUpdated, ServiceUpdateReported, TasksAdopted, TasksCreated
+from skep.core.events import (
+    ServiceRemoved,
+    ServiceRolledBack,
+    ServiceUpdated,
+    ServiceUpdateReported,
+    TasksAdopted,
+    TasksCreated,
+)
 from skep.core.rejected import Rejected
 from skep.model.build import service_spec
 from skep.model.ids import NANOSECONDS, Position, ServiceId
-from skep.model.service import Outcome, Placement, ServiceSpec, UpdateConfig
+from skep.model.service import Outcome, Placement, PlacementPreference, ServiceSpec, SpreadOver, UpdateConfig
 from skep.model.states import TaskState, UpdateState
 from skep.testing.core_swarm import CoreSwarm
 from skep.testing.expectation import raising
@@ -107,6 +115,19 @@ def test_a_change_that_touches_no_task_has_no_outcome() -> None:
     assert swarm.service(web).update_status is None
 
 
+def test_an_update_ends_with_its_service() -> None:
+    swarm, web = running()
+    swarm.update(web, spec("v2"))
+    swarm.quiet()
+    made = swarm.state.updates[web].made
+    swarm.submit(RemoveService(web))
+    (removed,) = [e for e in swarm.events(ServiceRemoved) if isinstance(e, ServiceRemoved)]
+    assert removed.outcome is not None
+    assert (removed.outcome.state, removed.outcome.made) == ("superseded", made)
+    assert removed.outcome.why == "the service was removed before it was done"
+    swarm.check()
+
+
 def test_what_is_removed_leaves_nothing() -> None:
     swarm, web = running()
     swarm.update(web, spec("v2"))
@@ -148,6 +169,36 @@ def test_tasks_whose_node_fulfils_the_new_constraint_are_adopted_and_the_others_
     made = [e for e in swarm.events(TasksCreated, after=after) if isinstance(e, TasksCreated)]
     assert sum(len(e.task_ids) for e in made) == len(at) - len(stay)
     assert {t.origin.spec_version for t in wanted} == {swarm.service(web).spec_version}
+    swarm.check()
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [Placement(max_replicas=2), Placement(preferences=(PlacementPreference(SpreadOver("node.labels.zone")),))],
+    ids=["max replicas", "preference"],
+)
+def test_what_else_a_placement_says_is_for_tasks_to_come(placement: Placement) -> None:
+    swarm, web = running()
+    before = [t.id for t in swarm.tasks(web)]
+    changed = spec("v1")
+    swarm.update(web, replace(changed, task_template=replace(changed.template, placement=placement)))
+    swarm.advance(60)
+    assert [t.id for t in swarm.tasks(web)] == before
+    assert swarm.service(web).update_status is None
+    assert not swarm.state.service_tasks[web].stale
+    swarm.check()
+
+
+def test_going_back_to_constraints_that_the_nodes_fulfil_replaces_nothing() -> None:
+    swarm, web = running()
+    before = [t.id for t in swarm.tasks(web)]
+    swarm.update(web, spec("v1", constraints=("node.hostname!=nowhere",)))
+    swarm.advance(60)
+    swarm.submit(RollbackService(web, swarm.service(web).version))
+    swarm.advance(60)
+    assert [t.id for t in swarm.tasks(web)] == before
+    (ended,) = outcomes(swarm, web)
+    assert (ended.state, ended.rollback, ended.made) == ("completed", True, 0)
     swarm.check()
 
 

@@ -9,12 +9,15 @@ from skep.core.commands import CreateConfig, CreateSecret, RemoveService
 from skep.core.events import TasksAssigned, TasksReaped
 from skep.model.ids import ConfigId, NodeId, SecretId, ServiceId
 from skep.model.secret import ConfigSpec, Sealed, SecretSpec
-from skep.model.service import RestartPolicy
+from skep.model.service import Placement, Reservations, ResourceRequirements, RestartPolicy, ServiceMode
+from skep.model.states import NodeState, TaskState
 from skep.model.swarm import DEFAULT_SWARM_SPEC, OrchestrationConfig
+from skep.model.task import Task
 from skep.ports.link import Action, AssignedConfig, AssignedSecret, AssignedTask
 from skep.runtime.cluster import Cluster
 from skep.runtime.session import Assignments, Session
 from skep.runtime.simulated import Behaviour, SimulatedController, SimulatedExecutor
+from skep.testing.beginning import join_nodes
 from skep.testing.core_swarm import CoreSwarm
 from skep.testing.virtual import VirtualClock
 
@@ -72,6 +75,95 @@ def test_what_no_task_uses_any_more_is_removed() -> None:
     again = news(swarm, session)
     assert [(secret.id, secret.data) for secret, _ in again.sealed] == [("s1", b"")]
     assert removed(again) == []
+
+
+def sent(out: Assignments) -> list[str]:
+    return [secret.id for secret, _ in out.sealed] + [change.assignment.id for change in out.dependencies]
+
+
+def ended(swarm: CoreSwarm, service: ServiceId) -> Task:
+    """Return the oldest task of a service, which failed."""
+    task = swarm.tasks(service)[0]
+    swarm.report(task, TaskState.FAILED)
+    return task
+
+
+def test_what_a_task_that_ended_used_is_withdrawn_though_the_task_is_kept() -> None:
+    """As in SwarmKit: history needs no secrets."""
+    swarm, service, session = with_a_secret_and_a_config()
+    task = ended(swarm, service)
+    session.note_over([task.id])
+    assert session.assigned.is_set()
+    out = session.news(swarm.state)
+    assert (removed(out), out.tasks) == (["s1", "c1"], [])
+    session.note_over([task.id])
+    assert not session.assigned.is_set()
+
+
+def test_what_another_task_still_uses_is_not_withdrawn() -> None:
+    swarm, service, session = with_a_secret_and_a_config()
+    create(swarm, "b")
+    news(swarm, session)
+    session.note_over([ended(swarm, service).id])
+    assert removed(session.news(swarm.state)) == []
+    swarm.submit(RemoveService(service))
+    swarm.advance(10)
+    assert removed(news(swarm, session)) == []
+
+
+def test_what_is_only_said_to_have_ended_keeps_what_it_uses() -> None:
+    """An agent may say of a task what nobody takes from it."""
+    swarm, service, session = with_a_secret_and_a_config()
+    task = swarm.tasks(service)[0]
+    assert swarm.report(task, TaskState.ORPHANED) is None
+    session.note_over([task.id])
+    assert removed(session.news(swarm.state)) == []
+
+
+def test_a_task_that_had_ended_before_brings_nothing_along() -> None:
+    swarm, service, session = with_a_secret_and_a_config()
+    task = ended(swarm, service)
+    again = Session("y", NODE).everything(swarm.state)
+    assert [change.assignment.id for change in again.tasks] == [task.id]
+    assert sent(again) == []
+    swarm.advance(10)
+    assert swarm.running(service) == 1
+    assert sent(Session("z", NODE).everything(swarm.state)) == ["s1", "c1"]
+    # one that hears of the end late withdraws what was for that task alone
+    session.dirty |= dict.fromkeys([task.id])
+    assert removed(session.news(swarm.state)) == ["s1", "c1"]
+
+
+def test_all_is_told_again_to_who_asks_for_all_again() -> None:
+    swarm, _service, session = with_a_secret_and_a_config()
+    again = session.everything(swarm.state)
+    assert (sent(again), len(again.tasks)) == (["s1", "c1"], 1)
+
+
+def test_a_task_that_is_not_assigned_yet_is_no_news_to_the_node_that_it_was_born_with() -> None:
+    swarm = CoreSwarm(nodes=1)
+    swarm.submit(CreateSecret(SecretId("s1"), SecretSpec(name="pw"), Sealed("k", b"c" * 20, b"m"), 3))
+    spec = skep.service_spec("agent", "demo", secrets=[*swarm.state.secrets.values()])
+    too_much = ResourceRequirements(reservations=Reservations(nano_cpus=10**12))
+    task = replace(spec.template, resources=too_much)
+    service = swarm.create(replace(spec, mode=ServiceMode(global_={}), task_template=task))
+    swarm.settle()
+    assert [task.node_id for task in swarm.tasks(service)] == [NODE]
+    out = Session("x", NODE).everything(swarm.state)
+    assert (sent(out), out.tasks) == ([], [])
+
+
+def test_a_node_is_sent_only_what_its_own_tasks_use() -> None:
+    swarm, _, session = with_a_secret_and_a_config()
+    swarm.submit(join_nodes("node-2"))
+    swarm.submit(CreateSecret(SecretId("s2"), SecretSpec(name="other"), Sealed("k2", b"c" * 20, b"m"), 3))
+    swarm.observe("node-2", NodeState.READY)
+    spec = skep.service_spec("web", "demo", secrets=[swarm.state.secrets[SecretId("s2")]])
+    there = Placement(constraints=("node.id == node-2",))
+    swarm.create(replace(spec, task_template=replace(spec.template, placement=there)))
+    swarm.settle()
+    assert sent(news(swarm, session)) == []
+    assert sent(Session("y", NodeId("node-2")).everything(swarm.state)) == ["s2"]
 
 
 class Asking(SimulatedExecutor):

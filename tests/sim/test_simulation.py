@@ -16,7 +16,7 @@ from skep.model.ids import Instant, Position
 from skep.runtime.agent_worker import Worker
 from skep.runtime.turn import Turn
 from skep.runtime.writer import Writer
-from skep.testing.simulation.end import Failed
+from skep.testing.simulation.always import Failed
 from skep.testing.simulation.marks import MARKS, NOTED, Scene
 from skep.testing.simulation.run import COMMANDS, FAULTS, NODES, check_size, simulate
 from skep.testing.simulation.sweep import MANY, Broke, Sum, sweep

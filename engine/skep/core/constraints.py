@@ -100,6 +100,8 @@ def _matches_address(constraint: Constraint, addr: str) -> bool:
     wanted = _address(constraint.value)
     if wanted is not None:
         return (own == wanted) is constraint.equal
+    if not constraint.value.rpartition("/")[2].isdecimal():
+        return False  # a mask in place of a length is Python's
     try:
         network = ip_network(constraint.value, strict=False)
     except ValueError:

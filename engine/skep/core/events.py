@@ -182,9 +182,10 @@ class ServiceAllocated(Event, frozen=True, tag="service.allocated/1"):
 
 
 class ServiceRemoved(Event, frozen=True, tag="service.removed/1"):
-    """A service is gone; its tasks follow when they have stopped."""
+    """A service is gone; its tasks follow when they have stopped. `outcome` is that of the update that it was in."""
 
     service_id: ServiceId
+    outcome: Outcome | None = None
 
 
 # --- tasks

@@ -80,7 +80,7 @@ from skep.model.swarm import Cluster
 from skep.model.task import TaskStatus
 
 #: Changes whenever a fold gives another state, or a snapshot another form: older checkpoints are left unused then.
-FOLD_VERSION = "2"
+FOLD_VERSION = "3"
 
 
 def begin(state: ClusterState, position: Position, time: Instant, command_id: str) -> None:
@@ -215,7 +215,7 @@ def _node_removed(state: ClusterState, event: NodeRemoved) -> None:
         if not task.state.terminal:
             task_index.swap(state, task, replace(task, status=orphaned, version=state.position, updated_at=state.time))
             if task.service_id in state.updates:
-                state.updates[task.service_id].note_ended(task, failed=False)
+                state.updates[task.service_id].note_unwanted(task.id)
     wait_index.rejudge_node(state, event.node_id)
     for service_id in state.node_services:
         seat_index.revive(state, service_id, event.node_id)

@@ -13,6 +13,9 @@ from skep.model.ids import NetworkId
 from skep.model.network import VNI_OPTION, IpamConfig, Network, NetworkAddress
 from skep.model.service import VirtualIp
 
+#: Of more digits no number is made: Python refuses very long ones, and what is asked for comes from outside.
+VNI_DIGITS_MAX = 32
+
 
 def network_created(state: ClusterState, event: NetworkCreated) -> None:
     """Begin a network."""
@@ -111,9 +114,10 @@ def asked_ranges(network: Network) -> tuple[IpamConfig, ...]:
 
 
 def asked_vnis(network: Network) -> tuple[int, ...]:
-    """Return the VXLAN ids that a person chose, as far as they are numbers."""
+    """Return the VXLAN ids that a person chose, as far as they are numbers; one that is endless is too large."""
     options = network.spec.driver.options if network.spec.driver else {}
-    return tuple(int(vni) for vni in options.get(VNI_OPTION, "").split(",") if vni.strip().isdecimal())
+    said = (vni.strip() for vni in options.get(VNI_OPTION, "").split(","))
+    return tuple(int(vni) if len(vni) <= VNI_DIGITS_MAX else LAST_VNI + 1 for vni in said if vni.isdecimal())
 
 
 def _rejudge_publishers(state: ClusterState) -> None:

@@ -118,9 +118,15 @@ def _judge_doubled(state: ClusterState, service_id: ServiceId) -> None:
 def _begin_update(state: ClusterState, service: Service, before: ServiceSpec | None) -> None:
     status = service.update_status
     rollback = status is not None and status.state is UpdateState.ROLLBACK_STARTED
-    delay = rollout_of(service.spec, rollback=rollback).delay
+    rollout = rollout_of(service.spec, rollback=rollback)
     changed = differences(before, service.spec) if before is not None else ()
-    state.updates[service.id] = UpdateProgress(state.position, delay, changed)
+    index = state.service_tasks.get(service.id)
+    seats = len(index.stale) if index is not None else 0
+    if service.spec.replicas is not None:
+        seats = min(seats, service.spec.replicas)  # what is too many is not updated
+    state.updates[service.id] = UpdateProgress(
+        state.position, rollout.delay, changed, monitor=rollout.monitor, seats=seats
+    )
 
 
 def _end_update(state: ClusterState, service_id: ServiceId, outcome: Outcome | None) -> None:

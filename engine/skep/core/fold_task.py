@@ -217,7 +217,7 @@ def tasks_desired(state: ClusterState, event: TasksDesired) -> None:
             assignments.setdefault(new.node_id, {})[task_id] = None
         seat_index.judge_given_up(state, task, new)
         if not new.wanted and (progress := _progress(state, task.service_id)) is not None:
-            progress.note_ended(task, failed=False)
+            progress.note_unwanted(task_id)
 
 
 def tasks_reported(state: ClusterState, event: TasksReported) -> None:
@@ -247,7 +247,10 @@ def tasks_reported(state: ClusterState, event: TasksReported) -> None:
 
 def _note_end(state: ClusterState, progress: UpdateProgress, task: Task) -> None:
     present = state.services[task.service_id].spec_version == task.origin.spec_version
-    progress.note_ended(task, failed=present and task.status.state in FAILURES)
+    if present and task.status.state in FAILURES:
+        progress.note_ended(task, state.time)
+    else:
+        progress.note_unwanted(task.origin.id)
 
 
 def tasks_evicted(state: ClusterState, event: TasksEvicted) -> None:
@@ -261,7 +264,7 @@ def tasks_evicted(state: ClusterState, event: TasksEvicted) -> None:
         if event.orphaned and task_id in state.given:
             give(state, task_id, Given())
         if (progress := _progress(state, task.service_id)) is not None:
-            progress.note_ended(task, failed=False)
+            progress.note_unwanted(task_id)
 
 
 def tasks_adopted(state: ClusterState, event: TasksAdopted) -> None:

@@ -4,6 +4,7 @@ A task holds from its assignment until it has really stopped, whatever is wanted
 and host-mode ports. Few templates demand any, so nothing is kept for all others.
 """
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from msgspec import Struct
@@ -47,8 +48,7 @@ def demand_of(template: TaskTemplate) -> Demand | None:
     ports = host_ports(template) if template.ports else ()
     if not (ports or wanted.nano_cpus or wanted.memory_bytes or wanted.generic_resources):
         return None
-    generic = tuple(_amount(resource) for resource in wanted.generic_resources)
-    return Demand(wanted.nano_cpus, wanted.memory_bytes, generic, ports)
+    return Demand(wanted.nano_cpus, wanted.memory_bytes, _amounts(wanted.generic_resources), ports)
 
 
 def host_ports(template: TaskTemplate) -> tuple[HostPort, ...]:
@@ -58,6 +58,14 @@ def host_ports(template: TaskTemplate) -> tuple[HostPort, ...]:
         for port in template.ports
         if port.publish_mode == "host" and port.published_port
     )
+
+
+def _amounts(resources: Iterable[GenericResource]) -> tuple[tuple[str, int], ...]:
+    """Return how much of each kind is wanted: together, if a kind is named twice; nothing, if it is less than none."""
+    amounts: dict[str, int] = {}
+    for kind, amount in map(_amount, resources):
+        amounts[kind] = amounts.get(kind, 0) + max(0, amount)
+    return tuple(amounts.items())
 
 
 def _amount(resource: GenericResource) -> tuple[str, int]:
@@ -144,7 +152,7 @@ def choose_all(description: NodeDescription, held: Holdings | None, demand: Dema
 
 def choose(has: Reservations, held: Holdings | None, kind: str, amount: int) -> tuple[GenericResource, ...] | None:
     """Return what is taken of a node for `amount` of a kind, named ones in the node's order; None if it has too few."""
-    named = []
+    named: dict[str, None] = {}
     for resource in has.generic_resources:
         discrete, name = resource.discrete_resource_spec, resource.named_resource_spec
         if discrete is not None and discrete.kind == kind:
@@ -152,7 +160,7 @@ def choose(has: Reservations, held: Holdings | None, kind: str, amount: int) -> 
                 return None
             return (GenericResource(discrete_resource_spec=DiscreteResource(kind, amount)),) if amount else ()
         if name is not None and name.kind == kind and (held is None or (kind, name.value) not in held.named):
-            named.append(GenericResource(named_resource_spec=NamedResource(kind, name.value)))
+            named[name.value] = None
             if len(named) >= amount:
-                return tuple(named[:amount])
+                return tuple(GenericResource(named_resource_spec=NamedResource(kind, unit)) for unit in named if amount)
     return None

@@ -37,6 +37,7 @@ _PLAIN_INDEXES = (
     "capacities",
     "config_users",
     "detached",
+    "host_ports",
     "network_names",
     "network_users",
     "node_networks",

@@ -12,7 +12,8 @@ K = TypeVar("K")
 
 def reindex(state: ClusterState) -> None:
     """Build the indexes over services, secrets, configs and networks anew from the tables."""
-    state.secret_users, state.config_users, state.network_users, state.ports = {}, {}, {}, {}
+    state.secret_users, state.config_users, state.network_users = {}, {}, {}
+    state.ports, state.host_ports = {}, {}
     state.service_names = {service.spec.name.lower(): service.id for service in state.services.values()}
     state.secret_names = {secret.spec.name: secret.id for secret in state.secrets.values()}
     state.config_names = {config.spec.name: config.id for config in state.configs.values()}
@@ -45,9 +46,11 @@ def disuse(state: ClusterState, service_id: ServiceId, spec: ServiceSpec) -> Non
 
 
 def hold_ports(state: ClusterState, service: Service) -> None:
-    """Note the ingress ports that a service has, or asks for by number and will be given."""
+    """Note the ports that a service has, or asks for by number and will be given."""
     for key in ingress_ports(service):
         state.ports[key] = service.id
+    for key in host_ports(service):
+        state.host_ports.setdefault(key, {})[service.id] = None
 
 
 def free_ports(state: ClusterState, service: Service) -> None:
@@ -55,16 +58,27 @@ def free_ports(state: ClusterState, service: Service) -> None:
     for key in ingress_ports(service):
         if state.ports.get(key) == service.id:
             del state.ports[key]
+    for key in host_ports(service):
+        _discard_user(state.host_ports, key, service.id)
 
 
 def ingress_ports(service: Service) -> dict[tuple[str, int], None]:
     """Return what a service holds: (protocol, port)."""
+    return _ports(service, ("", "ingress"))
+
+
+def host_ports(service: Service) -> dict[tuple[str, int], None]:
+    """Return what a service publishes on the hosts of its tasks: (protocol, port)."""
+    return _ports(service, ("host",))
+
+
+def _ports(service: Service, modes: tuple[str, ...]) -> dict[tuple[str, int], None]:
     asked = service.spec.endpoint_spec.ports if service.spec.endpoint_spec else ()
     had = service.endpoint.ports if service.endpoint else ()
     return {
         (port.protocol or "tcp", port.published_port): None
         for port in (*had, *asked)
-        if port.publish_mode in ("", "ingress") and port.published_port
+        if port.publish_mode in modes and port.published_port
     }
 
 

@@ -64,6 +64,7 @@ class ClusterState:
         "failures",
         "given",
         "given_up",
+        "host_ports",
         "ingress_id",
         "left",
         "network_names",
@@ -160,8 +161,9 @@ class ClusterState:
         self.closed: Ordered[NodeId] = {}
         #: services that want a task on each node
         self.node_services: Ordered[ServiceId] = {}
-        #: published ports in ingress mode: (protocol, port) -> service
+        #: published ports in ingress mode: (protocol, port) -> service; and services that publish one on their hosts
         self.ports: dict[tuple[str, int], ServiceId] = {}
+        self.host_ports: dict[tuple[str, int], Ordered[ServiceId]] = {}
         #: services with tasks that wait for a node
         self.pending: Ordered[ServiceId] = {}
         self.touched = Touched()
@@ -221,7 +223,7 @@ class ClusterState:
 
 _NESTED = frozenset(
     {"service_tasks", "node_tasks", "templates", "given_up", "restarts", "updates", "rebalances", "spec_positions"}
-    | {"failures", "secret_users", "config_users", "network_users", "addresses", "node_networks"}
+    | {"failures", "host_ports", "secret_users", "config_users", "network_users", "addresses", "node_networks"}
 )
 
 

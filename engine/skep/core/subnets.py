@@ -110,6 +110,20 @@ class Pools:
             index -= self._count(pool)
         raise IndexError(index)
 
+    def behind(self, index: int, last: int) -> int:
+        """Return the place of the first subnet after `index`, in its pool, that begins behind the address `last`.
+
+        One beyond the pool if there is none.
+        """
+        before = 0
+        for pool in self._pools:
+            count = self._count(pool)
+            if index < before + count:
+                offset = last - int(pool.network_address) >> (pool.max_prefixlen - self._prefix)
+                return max(index + 1, min(before + offset + 1, before + count))
+            before += count
+        raise IndexError(index)
+
     def index(self, subnet: str) -> int | None:
         """Return the place of a subnet; None if it is none of them."""
         number, before = number_of(subnet), 0

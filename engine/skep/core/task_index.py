@@ -193,7 +193,9 @@ def _enter(state: ClusterState, of: ServiceTasks, task: Task) -> None:
         return
     if status > RUNNING:
         state.touched.keys[Topic.STOPPED, origin.service_id] = None
-    if not task.node_id or (status > RUNNING and task.desired is TaskState.REMOVE):
+    # of one that waited for its node to be confirmed no agent ever heard: it will never be said to have stopped
+    unheard = not task.node_id or status < TaskState.ASSIGNED
+    if unheard or (status > RUNNING and task.desired is TaskState.REMOVE):
         of.reapable[origin.id] = None
         state.touched.keys[Topic.REAPABLE, origin.service_id] = None
 

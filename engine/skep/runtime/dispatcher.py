@@ -170,6 +170,9 @@ class Dispatcher:
             await self._submit(
                 node_id, ReportTasks(node_id, tuple(r.task_id for r in rows), tuple(r.status for r in rows))
             )
+            session = self.sessions.get(node_id)
+            if session is not None:
+                session.note_over(r.task_id for r in rows if r.status.state.terminal)
 
     async def _read(self, ask: Callable[[ClusterState], T]) -> T:
         try:
@@ -193,7 +196,13 @@ class Dispatcher:
                 session.assigned.set()
         for node_id in durable.touched.sessions:
             session = self.sessions.get(node_id)
-            if session is not None:
+            removed = node_id not in self._writer.state.nodes
+            if removed:
+                self.liveness.forget(node_id)
+                self._registrations.forget(node_id)
+            if session is not None and removed:
+                session.end(f"node {node_id} was removed")
+            elif session is not None:
                 session.told.set()
 
     def _end_all(self) -> None:

@@ -50,6 +50,11 @@ class Liveness:
         self._graces[node_id] = MISSED_MAX * period_s
         self._deadlines[node_id] = anyio.current_time() + MISSED_MAX * period_s
 
+    def forget(self, node_id: NodeId) -> None:
+        """Expect nothing more of a node: it is no member any more."""
+        self._graces.pop(node_id, None)
+        self._deadlines.pop(node_id, None)
+
     async def doubt_all(self) -> None:
         """Say of every node that is not down that it is unknown whether it is there: an engine starts."""
         nodes = self._writer.state.nodes.values()
@@ -93,7 +98,8 @@ class Liveness:
         except EngineError:
             # the log cannot be written now: they are still silent, say so again
             for node_id in silent:
-                self._deadlines.setdefault(node_id, now)
+                if node_id in self._graces:  # else it was removed meanwhile
+                    self._deadlines.setdefault(node_id, now)
             return
         # an agent that lives after all registers again, which says that its node is there
         for session in sessions:

@@ -23,6 +23,10 @@ class Registrations:
             raise LinkError(f"node {node_id} registered {count} times within {WINDOW_S:g} s: it must wait")
         self._seen[node_id] = (began, count + 1)
 
+    def forget(self, node_id: NodeId) -> None:
+        """Forget a node: it is no member any more."""
+        self._seen.pop(node_id, None)
+
     def clear(self) -> None:
         """Forget all: their sessions were ended by the dispatcher itself."""
         self._seen.clear()

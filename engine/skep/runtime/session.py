@@ -1,4 +1,8 @@
-"""A session: what the dispatcher knows of one agent that is there. Soft state, never in the log."""
+"""A session: what the dispatcher knows of one agent that is there. Soft state, never in the log.
+
+A node has the secrets and configs of those of its tasks that may still need them: of a task that ended, or that is
+forgotten, they are withdrawn, unless another one uses them.
+"""
 
 import asyncio
 from collections.abc import Iterable
@@ -18,6 +22,9 @@ from skep.ports.link import (
     SubscriptionMessage,
 )
 
+#: The secrets and configs that a task was sent.
+_Uses = tuple[dict[SecretId, None], dict[ConfigId, None]]
+
 
 class Session:
     """One agent's session: what it was sent, and what it must be sent."""
@@ -34,7 +41,10 @@ class Session:
         #: subscriptions to hand over
         self.subscriptions: list[SubscriptionMessage] = []
         self.subscribed = asyncio.Event()
-        self._sent: dict[TaskId, tuple[dict[SecretId, None], dict[ConfigId, None]]] = {}
+        #: tasks that were sent, with what was sent for them and is not withdrawn yet
+        self._sent: dict[TaskId, _Uses] = {}
+        #: tasks of which was told that they ended
+        self._over: dict[TaskId, None] = {}
         self._secret_uses: dict[SecretId, int] = {}
         self._config_uses: dict[ConfigId, int] = {}
 
@@ -49,17 +59,28 @@ class Session:
         """Return all that the node is assigned."""
         self.dirty.clear()
         self.assigned.clear()
+        # it is whole, whatever was sent before
+        for memory in (self._sent, self._over, self._secret_uses, self._config_uses):
+            memory.clear()
         index = state.node_tasks.get(self.node_id)
         return self._changes(state, index.all if index else ())
 
     def news(self, state: ClusterState) -> "Assignments":
         """Return what changed since the last call."""
-        dirty = list(self.dirty)
+        dirty, over = list(self.dirty), list(self._over)
         self.dirty.clear()
+        self._over.clear()
         self.assigned.clear()
-        return self._changes(state, dirty)
+        return self._changes(state, dirty, over)
 
-    def _changes(self, state: ClusterState, task_ids: Iterable[TaskId]) -> "Assignments":
+    def note_over(self, task_ids: Iterable[TaskId]) -> None:
+        """Note tasks that are said to have ended: what was sent for them alone is to be withdrawn."""
+        over = [i for i in task_ids if any(self._sent.get(i, _NO_USES))]
+        if over:
+            self._over |= dict.fromkeys(over)
+            self.assigned.set()
+
+    def _changes(self, state: ClusterState, task_ids: Iterable[TaskId], over: Iterable[TaskId] = ()) -> "Assignments":
         out = Assignments()
         hostname = state.nodes[self.node_id].description.hostname if self.node_id in state.nodes else ""
         for task_id in task_ids:
@@ -68,9 +89,15 @@ class Session:
                 self._forget(task_id, out)
                 continue
             assigned = _assigned_task(state, task, hostname)
-            if task_id not in self._sent:
+            if task.state.terminal:
+                self._withdraw(task_id, out)
+            elif task_id not in self._sent:
                 self._send_dependencies(state, assigned, out)
+            self._sent.setdefault(task_id, _NO_USES)
             out.tasks.append(AssignmentChange(assigned))
+        for task_id in over:
+            if task_id in state.tasks and state.tasks[task_id].state.terminal:
+                self._withdraw(task_id, out)
         # what one task gave up and another took over within one message stays: removals are applied last
         used = self._secret_uses.keys() | self._config_uses.keys()
         out.removed = [change for change in out.removed if change.assignment.id not in used]
@@ -96,10 +123,16 @@ class Session:
                 out.dependencies.append(AssignmentChange(assignment))
 
     def _forget(self, task_id: TaskId, out: "Assignments") -> None:
-        sent = self._sent.pop(task_id, None)
-        if sent is None:
+        if task_id not in self._sent:
             return
         out.tasks.append(AssignmentChange(_gone(task_id, self.node_id), Action.REMOVE))
+        self._withdraw(task_id, out)
+        del self._sent[task_id]
+
+    def _withdraw(self, task_id: TaskId, out: "Assignments") -> None:
+        """Withdraw what was sent for a task and no other one uses."""
+        sent = self._sent.get(task_id, _NO_USES)
+        self._sent[task_id] = _NO_USES
         for secret_id in sent[0]:
             self._secret_uses[secret_id] -= 1
             if not self._secret_uses[secret_id]:
@@ -158,5 +191,6 @@ def _gone(task_id: TaskId, node_id: NodeId) -> AssignedTask:
     )
 
 
+_NO_USES: _Uses = ({}, {})
 _NO_TEMPLATE = TaskTemplate("", TaskSpec())
 _NO_STATUS = TaskStatus(TaskState.REMOVE, EPOCH)

@@ -236,7 +236,8 @@ class CoreSwarm:
 
     def _next(self, task: Task) -> TaskStatus | None:
         state, desired = task.state, task.desired
-        if state.terminal or task.id in self.stuck:
+        # an agent does not hear of a task before the scheduler confirmed it there
+        if state.terminal or state < TaskState.ASSIGNED or task.id in self.stuck:
             return None
         container = self.state.template_of(task).spec.container_spec
         image = container.image if container else ""

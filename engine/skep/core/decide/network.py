@@ -9,6 +9,8 @@ from skep.core.rules.network import LOCAL_NAMES, check_network
 from skep.core.state import ClusterState
 from skep.model.ids import NetworkId
 from skep.model.network import Network
+from skep.model.states import TaskState
+from skep.model.task import Task
 
 
 def create_network(state: ClusterState, command: CreateNetwork) -> tuple[Event, ...]:
@@ -32,15 +34,33 @@ def allocate_network(state: ClusterState, command: AllocateNetwork) -> tuple[Eve
 
 
 def remove_network(state: ClusterState, command: RemoveNetwork) -> tuple[Event, ...]:
-    """End a network that no service uses; tasks that are stopping may still be on it (recorded in scenario 16)."""
+    """End a network that nobody uses; tasks that are stopping may still be on it (recorded in scenario 16).
+
+    A task that an update of its service did not reach yet uses what its service uses no more.
+    """
     network = _known(state, command.network_id)
     users = state.network_users.get(network.id)
     if users:
         raise Rejected.precondition(f"network {network.id} is in use by service {next(iter(users))}")
+    task = _user_left_behind(state, network.id)
+    if task is not None:
+        raise Rejected.precondition(f"network {network.id} is in use by task {task.id}")
     if network.spec.ingress and state.ports:
         publisher = next(iter(state.ports.values()))
         raise Rejected.precondition(f"ingress network cannot be removed because service {publisher} depends on it")
     return (NetworkRemoved(network.id),)
+
+
+def _user_left_behind(state: ClusterState, network_id: NetworkId) -> Task | None:
+    """Return a task that is to go on and bears an older template of its service, which joins the network."""
+    for service_id, templates in state.templates.items():
+        if len(templates) == 1 and service_id in state.services:
+            continue  # the present one, which its service uses
+        joining = {at: None for at, one in templates.items() if any(n.target == network_id for n in one.networks)}
+        for task in state.tasks_of(service_id) if joining else ():
+            if task.origin.spec_version in joining and task.desired <= TaskState.RUNNING >= task.state:
+                return task
+    return None
 
 
 def _known(state: ClusterState, network_id: NetworkId) -> Network:

@@ -169,15 +169,27 @@ def _check_references(state: ClusterState, spec: ServiceSpec, service: Service |
 
 
 def _check_ports(state: ClusterState, ports: Iterable[PortConfig], service: Service | None) -> None:
+    """Reject an ingress port that another service publishes, in whatever mode, and a host's that is another's ingress.
+
+    Services may publish the same port on their hosts: the scheduler keeps their tasks apart (FACTS, chapter 2).
+    """
+    own = service.id if service is not None else ServiceId("")
     for port in ports:
-        if port.publish_mode == "host" or not port.published_port:
+        if not port.published_port:
             continue
-        holder = state.ports.get((port.protocol or "tcp", port.published_port))
-        if holder is not None and (service is None or holder != service.id):
-            raise Rejected.invalid(
-                f"port '{port.published_port}' is already in use by service "
-                f"'{state.services[holder].spec.name}' ({holder}) as an ingress port"
-            )
+        key = port.protocol or "tcp", port.published_port
+        holder = state.ports.get(key, own)
+        if holder != own:
+            raise _port_in_use(state, port, holder, "an ingress port")
+        publishers = state.host_ports.get(key, {}) if port.publish_mode != "host" else {}
+        for publisher in publishers:
+            if publisher != own:
+                raise _port_in_use(state, port, publisher, "a host-published port")
+
+
+def _port_in_use(state: ClusterState, port: PortConfig, holder: ServiceId, mode: str) -> Rejected:
+    name = state.services[holder].spec.name
+    return Rejected.invalid(f"port '{port.published_port}' is already in use by service '{name}' ({holder}) as {mode}")
 
 
 def _stored(state: ClusterState, spec: ServiceSpec) -> ServiceSpec:

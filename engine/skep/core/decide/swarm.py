@@ -4,6 +4,7 @@ from skep.core.commands import InitSwarm, LeaveSwarm, StartEngine, UpdateSwarm
 from skep.core.decide.versions import check_version
 from skep.core.events import EngineStarted, Event, NetworkCreated, SwarmInitialized, SwarmLeft, SwarmUpdated
 from skep.core.rejected import Rejected
+from skep.core.rules.network import is_subnet
 from skep.core.rules.swarm import check_swarm, stored_swarm, updated_swarm
 from skep.core.state import ClusterState
 from skep.core.subnets import parse_subnet
@@ -39,10 +40,9 @@ def init_swarm(state: ClusterState, command: InitSwarm) -> tuple[Event, ...]:
 def _check_pools(command: InitSwarm) -> None:
     """Reject pools from which no subnet can be cut."""
     for pool in command.default_addr_pool:
-        try:
-            subnet = parse_subnet(pool)
-        except ValueError:
-            raise Rejected.invalid(f"invalid CIDR address: {pool}", bare=True) from None
+        if not is_subnet(pool):
+            raise Rejected.invalid(f"invalid CIDR address: {pool}", bare=True)
+        subnet = parse_subnet(pool)
         if not subnet.prefixlen <= command.subnet_size <= subnet.max_prefixlen:
             raise Rejected.invalid(f"subnets of {command.subnet_size} bits cannot be cut from {pool}", bare=True)
 

@@ -28,7 +28,7 @@ from skep.core.rejected import Broken, Rejected
 from skep.core.state import ClusterState
 from skep.model.ids import TaskId
 from skep.model.states import DESIRED_STATES, TaskState
-from skep.model.task import Task, TaskStatus
+from skep.model.task import TaskStatus
 
 PENDING, ASSIGNED, RUNNING, COMPLETE = TaskState.PENDING, TaskState.ASSIGNED, TaskState.RUNNING, TaskState.COMPLETE
 
@@ -126,16 +126,14 @@ def desire_tasks(state: ClusterState, command: DesireTasks) -> tuple[Event, ...]
 
 
 def report_tasks(state: ClusterState, command: ReportTasks) -> tuple[Event, ...]:
-    """Take from a node's agent what is new about the node's own tasks."""
+    """Take from a node's agent what is new about the node's own tasks; of several reports of one, the furthest."""
     _check_rows(command.task_ids)
-    rows = [
-        (i, status)
-        for i, status in zip(command.task_ids, command.statuses, strict=True)
-        if i in state.tasks and _is_news(command, state.tasks[i], status)
-    ]
-    if not rows:
-        return ()
-    return (TasksReported(command.node_id, tuple(i for i, _ in rows), tuple(s for _, s in rows)),)
+    rows: dict[TaskId, TaskStatus] = {}
+    for task_id, status in zip(command.task_ids, command.statuses, strict=True):
+        task = state.tasks.get(task_id)
+        if task is not None and task.node_id == command.node_id and _is_news(rows.get(task_id, task.status), status):
+            rows[task_id] = status
+    return (TasksReported(command.node_id, tuple(rows), tuple(rows.values())),) if rows else ()
 
 
 def evict_tasks(state: ClusterState, command: EvictTasks) -> tuple[Event, ...]:
@@ -175,11 +173,8 @@ def _waits(state: ClusterState, task_id: TaskId, *states: TaskState) -> bool:
     return task is not None and task.status.state in (PENDING, *states) and task.wanted
 
 
-def _is_news(command: ReportTasks, task: Task, status: TaskStatus) -> bool:
-    if task.node_id != command.node_id or status.state not in REPORTABLE:
-        return False
-    known = task.status
-    if status.state < known.state or known.state > RUNNING:
+def _is_news(known: TaskStatus, status: TaskStatus) -> bool:
+    if status.state not in REPORTABLE or status.state < known.state or not ASSIGNED <= known.state <= RUNNING:
         return False
     if status.state is not known.state:
         return True

@@ -33,9 +33,9 @@ def check_network(spec: NetworkSpec) -> None:
 
 
 def _check_range(config: IpamConfig) -> None:
-    if config.subnet and not _is_subnet(config.subnet):
+    if config.subnet and not is_subnet(config.subnet):
         raise Rejected.unknown(f"Invalid subnet {config.subnet} : invalid CIDR address: {config.subnet}", bare=True)
-    if config.ip_range and not _is_subnet(config.ip_range):
+    if config.ip_range and not is_subnet(config.ip_range):
         raise Rejected.unknown(
             f"Invalid IPRange {config.ip_range} : invalid CIDR address: {config.ip_range}", bare=True
         )
@@ -43,7 +43,10 @@ def _check_range(config: IpamConfig) -> None:
         raise Rejected.unknown(f"Invalid gateway {config.gateway}", bare=True)
 
 
-def _is_subnet(text: str) -> bool:
+def is_subnet(text: str) -> bool:
+    """Whether a text is an address and a length: Python takes masks and zones, too, which Go does not."""
+    if "%" in text or not text.rpartition("/")[2].isdecimal():
+        return False
     try:
         parse_subnet(text)
     except ValueError:
@@ -56,4 +59,4 @@ def _is_address(text: str) -> bool:
         ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text

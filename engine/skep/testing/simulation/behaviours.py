@@ -5,11 +5,28 @@ from random import Random
 from skep.ports.link import AssignedTask
 from skep.runtime.simulated import Behaviour
 
+#: What some tasks have in their environment.
+TEMPLATES = {"HOST": "{{.Node.Hostname}}", "SLOT": "{{.Task.Slot}}"}
+
 #: Images whose tasks come to run and go on running, sooner or later.
 STEADY = ("steady", "slow", "lame")
 
 #: Images whose tasks end by themselves, or never run.
 FLEETING = ("crashing", "finishing", "rejected", "unstartable")
+
+
+def expanded(task: AssignedTask) -> bool:
+    """Whether a task had templates in its environment.
+
+    Raises:
+        AssertionError: they are not what its node and its slot make of them.
+    """
+    container = task.template.spec.container_spec
+    env = dict(text.partition("=")[::2] for text in (container.env if container else ()))
+    made = {key: env[key] for key in TEMPLATES if key in env}
+    if made and made != {"HOST": task.node_hostname, "SLOT": str(task.slot) if task.slot > 0 else task.node_id}:
+        raise AssertionError(f"{task} has {made} for {TEMPLATES}")
+    return bool(made)
 
 
 def behave(task: AssignedTask) -> Behaviour:

@@ -6,30 +6,28 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from skep.core.codec import encode_state
-from skep.core.commands import Command, RemoveService, UpdateNode, UpdateService
+from skep.core.commands import UpdateNode
 from skep.core.invariants import check, story
 from skep.core.plan import PLANS, every_key
 from skep.core.record import Actor
 from skep.core.state import ClusterState
 from skep.history.verify import verify
 from skep.model.ids import START, Position
-from skep.model.service import Placement, ReplicatedMode, Service, ServiceMode, UpdateConfig
-from skep.model.states import Availability, TaskState, UpdateState
+from skep.model.states import Availability, TaskState
 from skep.ports.event_log import Head
 from skep.runtime.cluster import Cluster
 from skep.runtime.recovery import state_at
 from skep.runtime.writer import Writer
-from skep.testing.simulation.behaviours import STEADY
+from skep.testing.simulation.always import Failed
 from skep.testing.simulation.machine import Machine
-from skep.testing.simulation.specs import fits
+from skep.testing.simulation.planned import check_planned
+from skep.testing.simulation.rest import Person, lack_of
 from skep.testing.simulation.world import World
 from skep.testing.sources import NumberedIds
 
 #: How long the swarm is waited for at the end, in its own time, and how often it is looked at.
 REST_S = 600.0
 LOOK_S = 2.0
-
-ANYWHERE = Placement()
 
 
 class _Input(Struct):
@@ -45,10 +43,6 @@ class _SentAs(Struct):
 _sent_as = msgspec.json.Decoder(_SentAs)
 
 
-class Failed(AssertionError):
-    """A story did not end as it must."""
-
-
 async def come_to_rest(world: World, cluster: Cluster, person: Actor, *, verified: bool) -> None:
     """Stop all faults, let people put right what can never come to rest, and wait until all does.
 
@@ -61,20 +55,19 @@ async def come_to_rest(world: World, cluster: Cluster, person: Actor, *, verifie
         await writer.submit(
             UpdateNode(node.id, node.version, replace(node.spec, availability=Availability.ACTIVE)), actor=person
         )
-    lack = ("?", "")
+    lack, human = ("?", ""), Person()
     with anyio.move_on_after(REST_S):
         while lack[0]:
             # again and again: a rollback may bring an image that cannot run
-            for service in await cluster.services.list():
-                command = _put_right(writer.state, service)
-                if command is not None:
-                    await writer.submit(command, actor=person)
+            for command in await cluster.read(lambda state: human.put_right(state, anyio.current_time())):
+                await writer.submit(command, actor=person)
             await anyio.sleep(LOOK_S)
-            lack = await cluster.read(lambda state: _lack(world, state))
+            lack = await cluster.read(lambda state: _look(world, writer, state))
     if lack[0]:
         raise Failed(f"it does not come to rest: {lack[0]}\n{story(writer.state, lack[1])}")
     _check_content(world, writer)
     check(writer.state)
+    check_planned(writer.state)
     if not verified:
         return
     live, at = await cluster.read(lambda state: (encode_state(state), state.position))
@@ -109,60 +102,21 @@ async def judge(world: World, acknowledged: dict[str, Position], *, verified: bo
     return head
 
 
-def _put_right(state: ClusterState, service: Service) -> Command | None:
-    """Return what a person does about a service that cannot come to rest by itself; None if nothing is to be done."""
-    spec = service.spec
-    fitting = sum(fits(spec.template.placement or ANYWHERE, node) for node in state.nodes.values())
-    if spec.container.image.partition(":")[0] not in STEADY or not fitting:
-        return RemoveService(service.id)
-    placement = spec.template.placement or ANYWHERE
-    room = placement.max_replicas * fitting if placement.max_replicas else spec.replicas or 0
-    full = (spec.replicas or 0) > room
-    # the new task of a slot finds no place beside the old one
-    crowded = bool(placement.max_replicas) and (
-        _starts_first(spec.update_config) or _starts_first(spec.rollback_config)
-    )
-    status = service.update_status
-    if full or crowded:
-        mode = ServiceMode(replicated=ReplicatedMode(min(spec.replicas or 0, room)))
-        spec = replace(spec, mode=mode, update_config=UpdateConfig(), rollback_config=UpdateConfig())
-    elif status is None or status.state not in (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED):
-        return None
-    return UpdateService(service.id, service.version, spec)
-
-
-def _starts_first(config: UpdateConfig | None) -> bool:
-    return config is not None and config.order == "start-first"
-
-
-def _lack(world: World, state: ClusterState) -> tuple[str, str]:
+def _look(world: World, writer: Writer, state: ClusterState) -> tuple[str, str]:
     """Say what is not at rest yet, and of whom that is the story; empty if all is."""
+    if not writer.wakes.idle:
+        return "plans are due", ""
+    check_planned(state)
     for service_id in state.service_tasks:
         if service_id not in state.services:
             return f"tasks are left of {service_id}", service_id
     for service in state.services.values():
-        if lack := _lack_of(state, service):
+        if lack := lack_of(state, service):
             return lack, service.id
     for machine in world.machines.values():
         if lack := _difference(state, machine):
             return lack, machine.node_id
     return "", ""
-
-
-def _lack_of(state: ClusterState, service: Service) -> str:
-    """Say what a service lacks."""
-    if service.endpoint is None and service.spec.endpoint_spec is not None:
-        return ""
-    tasks = [t for t in state.tasks_of(service.id) if t.wanted]
-    if any(t.state is not TaskState.RUNNING for t in tasks):
-        return f"{service.spec.name}: {[(t.id, t.state.word, t.desired.word, t.status.err) for t in tasks]}"
-    wanted = max(0, (service.spec.replicas or 0) - len(state.given_up.get(service.id, {})))
-    if len(tasks) != wanted:
-        return f"{service.spec.name} has {len(tasks)} of {wanted} tasks"
-    status = service.update_status
-    if status is not None and "completed" not in status.state:
-        return f"{service.spec.name} is {status.state}"
-    return ""
 
 
 def _difference(state: ClusterState, machine: Machine) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from skep.runtime.memory import AppendFault
 from skep.testing.simulation.cable import Mishap
 from skep.testing.simulation.machine import Machine
+from skep.testing.simulation.places import hardware
 from skep.testing.simulation.world import World
 
 Fault = Callable[[World], bool]
@@ -17,6 +18,9 @@ FAULTS: list[Fault] = []
 
 MINUTE_S = 60.0
 HOUR_S = 60 * MINUTE_S
+
+#: How often a machine comes back with other hardware.
+REBUILT = 0.2
 
 #: A node is down after 15 s of silence: some faults are shorter, some longer.
 SILENCE_S_MAX = 40.0
@@ -141,13 +145,32 @@ def crash_machine(world: World) -> bool:
     if machine is None:
         return False
     machine.switch_off()
+    rebuilt = world.random.random() < REBUILT
+    if rebuilt:
+        machine.description = hardware(world.random, machine.name)
 
     async def come_back() -> None:
         await machine.switch_on()
-        world.note("machine-came-back")
+        world.note("machine-came-back-otherwise" if rebuilt else "machine-came-back")
 
     world.note("machine-crashed")
     world.later(world.draw_s(0.1, SILENCE_S_MAX), come_back)
+    return True
+
+
+@happens(1)
+def lose_machine_for_a_day(world: World) -> bool:
+    """Take power from a machine until it is down, and put the clock on by more than a day: its tasks are given up."""
+    machine = _machine(world)
+    if machine is None:
+        return False
+    machine.switch_off()
+
+    async def pass_a_day() -> None:
+        world.turn_clock(world.draw_s(24, 30) * HOUR_S)
+        world.later(world.draw_s(0.1, 5), machine.switch_on)
+
+    world.later(world.draw_s(18, SILENCE_S_MAX), pass_a_day)
     return True
 
 

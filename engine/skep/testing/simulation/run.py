@@ -12,9 +12,12 @@ from skep.core.rejected import Rejected
 from skep.model.ids import Position
 from skep.runtime.cluster import Cluster
 from skep.runtime.errors import EngineError, OutcomeUnknown
-from skep.testing.simulation.end import Failed, come_to_rest, judge
+from skep.testing.simulation.always import Failed
+from skep.testing.simulation.desk import Desk, Request
+from skep.testing.simulation.end import come_to_rest, judge
 from skep.testing.simulation.faults import strike
-from skep.testing.simulation.people import Desk, Request, ask, join
+from skep.testing.simulation.operators import join
+from skep.testing.simulation.people import ask
 from skep.testing.simulation.world import World
 from skep.testing.virtual import run_virtual
 
@@ -175,7 +178,8 @@ class _Story:
         return request
 
     def _desk(self, cluster: Cluster) -> Desk:
-        return Desk(self._random, cluster.engine.writer.state, self._world.ids, self._world.new_machine)
+        world = self._world
+        return Desk(self._random, cluster.engine.writer.state, world.ids, world.new_machine, world.always.specs)
 
     def _forget_lost(self, end: Position) -> None:
         """Forget what the disk lost: it was acknowledged in vain."""

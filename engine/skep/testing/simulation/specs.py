@@ -1,6 +1,6 @@
-"""The parts of which people make specs, each drawn by itself; and which nodes fit what they ask for.
+"""The parts of which people make specs, each drawn by itself; where tasks may be is in `places`.
 
-Another part of a spec (a resource, a network, a port) is another function here, and a line in `of_service`.
+Another part of a spec is another function here, and a line in `of_service`.
 """
 
 from random import Random
@@ -8,36 +8,54 @@ from random import Random
 from msgspec.structs import replace
 
 from skep.core.state import ClusterState
-from skep.model.build import service_spec
+from skep.model.build import network_spec, service_spec
 from skep.model.container import ConfigReference, FileTarget, SecretReference
 from skep.model.ids import NANOSECONDS
-from skep.model.node import Node
-from skep.model.service import Placement, PortConfig, RestartPolicy, ServiceSpec, TaskSpec, UpdateConfig
-from skep.model.states import Role
-from skep.testing.simulation.behaviours import FLEETING, STEADY
-
-ZONES = ("a", "b", "c")
+from skep.model.network import NetworkSpec
+from skep.model.service import (
+    EndpointSpec,
+    NetworkAttachment,
+    PortConfig,
+    ReplicatedJobMode,
+    ReplicatedMode,
+    RestartPolicy,
+    ServiceMode,
+    ServiceSpec,
+    TaskSpec,
+    UpdateConfig,
+)
+from skep.testing.simulation.behaviours import FLEETING, STEADY, TEMPLATES
+from skep.testing.simulation.places import placement, reservations
 
 #: So many names there are; few enough that some are taken.
 NAMES = 40
 
-#: How often a node has a label, and a service a port: a mix, not a rule.
-LABELLED = 0.8
+#: So many names of networks, and ranges that are asked for: small ones, so that their addresses run out.
+NETWORK_NAMES = 6
+RANGES = tuple(f"10.9.{number}.0/{prefix}" for number in range(3) for prefix in (28, 29))
+
+#: How often a service has a port, a network, an environment of templates: a mix, not a rule.
 PUBLISHED = 0.3
+NETWORKED = 0.3
+TEMPLATED = 0.2
 
 
 def of_service(random: Random, state: ClusterState) -> ServiceSpec:
     """Return the spec of a new service."""
+    chosen = mode(random)
+    job = chosen.replicated_job is not None or chosen.global_job is not None
     spec = service_spec(
         f"service-{random.randrange(NAMES)}",
-        image(random),
-        replicas=random.randrange(6),
-        ports=ports(random),
-        restart=restart(random),
-        update=rollout(random),
+        image(random, job=job),
+        restart=restart(random, job=job),
+        env=TEMPLATES if random.random() < TEMPLATED else None,
     )
     spec = with_container(spec, secrets=secrets(random, state), configs=configs(random, state))
-    return with_template(replace(spec, rollback_config=rollout(random)), placement=placement(random))
+    spec = with_template(
+        spec, placement=placement(random), resources=reservations(random), networks=networks(random, state)
+    )
+    spec = replace(spec, mode=chosen, endpoint_spec=endpoint(random, spec))
+    return spec if job else replace(spec, update_config=rollout(random), rollback_config=rollout(random))
 
 
 def with_template(spec: ServiceSpec, **changes: object) -> ServiceSpec:
@@ -51,18 +69,40 @@ def with_container(spec: ServiceSpec, **changes: object) -> ServiceSpec:
     return with_template(spec, container_spec=replace(spec.container, **changes))
 
 
-def image(random: Random) -> str:
+def mode(random: Random) -> ServiceMode:
+    """Draw how many tasks are wanted, and whether they are to end."""
+    match random.randrange(12):
+        case 0 | 1:
+            return ServiceMode(global_={})
+        case 2 | 3:
+            return job_mode(random)
+        case 4:
+            return ServiceMode(global_job={})
+    return ServiceMode(replicated=ReplicatedMode(random.randrange(6)))
+
+
+def job_mode(random: Random) -> ServiceMode:
+    """Draw how often a job is to complete, and how often at once."""
+    job = ReplicatedJobMode(max_concurrent=random.randrange(1, 4), total_completions=random.randrange(1, 6))
+    return ServiceMode(replicated_job=job)
+
+
+def image(random: Random, *, job: bool = False) -> str:
     """Draw what tasks run."""
-    kind = random.choice((*STEADY, *STEADY, *FLEETING))
-    return f"{kind}:{random.randrange(3)}"
+    kinds = ("finishing", "finishing", "finishing", *FLEETING, "slow") if job else (*STEADY, *STEADY, *FLEETING)
+    return f"{random.choice(kinds)}:{random.randrange(3)}"
 
 
-def restart(random: Random) -> RestartPolicy:
+def restart(random: Random, *, job: bool = False) -> RestartPolicy:
     """Draw when tasks are replaced."""
+    condition = random.choice(("any", "any", "on-failure", "none"))
+    # a job with the condition "none" is tried again at once: without a limit one instant would be full of it
+    attempts = (1, 2) if job and condition == "none" else (0, 0, 2)
     return RestartPolicy(
-        condition=random.choice(("any", "any", "on-failure", "none")),
+        condition=condition,
         delay=random.choice((None, NANOSECONDS, 2 * NANOSECONDS)),
-        max_attempts=random.choice((0, 0, 2)),
+        max_attempts=random.choice(attempts),
+        window=random.choice((None, None, 4 * NANOSECONDS, 20 * NANOSECONDS)),
     )
 
 
@@ -78,38 +118,35 @@ def rollout(random: Random) -> UpdateConfig:
     )
 
 
-def placement(random: Random) -> Placement | None:
-    """Draw where tasks may be."""
-    match random.randrange(6):
-        case 0:
-            return Placement(constraints=(f"node.labels.zone=={random.choice((*ZONES, 'nowhere'))}",))
-        case 1:
-            return Placement(constraints=(f"node.labels.zone!={random.choice(ZONES)}",))
-        case 2:
-            return Placement(constraints=("node.role==worker",), max_replicas=random.randrange(2))
-        case 3:
-            return Placement(max_replicas=random.choice((1, 2)))
-    return None
-
-
-def fits(wanted: Placement, node: Node) -> bool:
-    """Whether a node fulfils such constraints as are drawn here; told apart from the engine's own judgement."""
-    has = {
-        "node.labels.zone": (node.spec.labels or {}).get("zone", ""),
-        "node.role": str(node.spec.role or Role.WORKER),
-    }
-    for text in wanted.constraints:
-        key, equal, value = text.partition("==") if "==" in text else text.partition("!=")
-        if (has[key] == value) is not (equal == "=="):
-            return False
-    return True
+def endpoint(random: Random, spec: ServiceSpec) -> EndpointSpec | None:
+    """Draw how a service is reached."""
+    published = ports(random)
+    if spec.template.networks and random.randrange(4) == 0:
+        return EndpointSpec(mode="dnsrr", ports=tuple(port for port in published if port.publish_mode == "host"))
+    return EndpointSpec(ports=published) if published else None
 
 
 def ports(random: Random) -> tuple[PortConfig, ...]:
     """Draw what a service publishes."""
     if random.random() >= PUBLISHED:
         return ()
-    return (PortConfig(target_port=80, published_port=random.choice((0, 0, 8080))),)
+    number, publish_mode = random.choice(((0, ""), (0, ""), (8080, "ingress"), (9000, "host"), (9001, "host")))
+    return (PortConfig(target_port=80, published_port=number, publish_mode=publish_mode),)
+
+
+def networks(random: Random, state: ClusterState) -> tuple[NetworkAttachment, ...]:
+    """Draw the networks that tasks join."""
+    known = [network for network in state.networks.values() if not network.spec.ingress]
+    if not known or random.random() >= NETWORKED:
+        return ()
+    joined = random.sample(known, k=min(len(known), random.choice((1, 1, 2))))
+    return tuple(NetworkAttachment(target=network.id) for network in joined)
+
+
+def network(random: Random) -> NetworkSpec:
+    """Draw a network, with a range of its own or one of the swarm's."""
+    subnets = (random.choice(RANGES),) if random.randrange(2) else ()
+    return network_spec(f"net-{random.randrange(NETWORK_NAMES)}", subnets=subnets)
 
 
 def secrets(random: Random, state: ClusterState) -> tuple[SecretReference, ...]:
@@ -128,8 +165,3 @@ def configs(random: Random, state: ClusterState) -> tuple[ConfigReference, ...]:
         ConfigReference(FileTarget(c.spec.name, "0", "0", 0o400), config_id=c.id, config_name=c.spec.name)
         for c in random.sample(known, k=min(len(known), random.randrange(2)))
     )
-
-
-def labels(random: Random) -> dict[str, str]:
-    """Draw the labels of a node."""
-    return {"zone": random.choice(ZONES)} if random.random() < LABELLED else {}

@@ -9,6 +9,7 @@ from random import Random
 
 import anyio
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec.structs import replace
 
 from skep.core.codec import encode_state
 from skep.core.commands import JoinNodes
@@ -19,22 +20,30 @@ from skep.model.node import ManagerStatus, NodeDescription, NodeSpec
 from skep.model.secret import Sealed
 from skep.model.states import Availability, Role
 from skep.ports.event_log import LogError
+from skep.ports.link import AssignedTask
 from skep.runtime.cluster import Cluster
 from skep.runtime.engine import ENGINE, Engine
 from skep.runtime.errors import EngineError, EngineFailed
-from skep.runtime.simulated import SimulatedExecutor
+from skep.runtime.simulated import Behaviour, SimulatedExecutor
 from skep.runtime.turn import Durable
 from skep.testing.beginning import begin_swarm
-from skep.testing.simulation.behaviours import behave
+from skep.testing.simulation.always import Always
+from skep.testing.simulation.behaviours import behave, expanded
 from skep.testing.simulation.cable import Cable
 from skep.testing.simulation.disk import Disk
 from skep.testing.simulation.machine import Machine
 from skep.testing.simulation.marks import Scene
+from skep.testing.simulation.places import hardware
+from skep.testing.simulation.planned import check_planned
 from skep.testing.sources import SeededIds
 from skep.testing.virtual import VirtualClock
 
 #: A checkpoint is made after so many records: often enough that crashes fall between them.
 CHECKPOINT_RECORDS = 150
+
+#: What networks get their addresses from: room for four, of 29 addresses each.
+POOLS = ("10.20.0.0/25",)
+SUBNET_SIZE = 27
 
 #: How long until an engine that could not start is tried again.
 AGAIN_S = 1.0
@@ -48,6 +57,7 @@ class World:
         self.clock = VirtualClock()
         self.ids = SeededIds(random.getrandbits(64))
         self.scene = Scene()
+        self.always = Always()
         self.disk = Disk(random, self.note, self.crash)
         self.machines: dict[NodeId, Machine] = {}
         self.engine: Engine | None = None
@@ -104,13 +114,15 @@ class World:
             init=False,
             clock=self.clock,
             ids=self.ids,
-            executor=lambda _name, _number: SimulatedExecutor(behave, clock=self.clock),
+            executor=lambda _name, _number: SimulatedExecutor(self._behave, clock=self.clock),
         ) as cluster:
             if not cluster.active:
                 await cluster.begin(self._first_words)
             engine = cluster.engine
             engine.writer.on_durable.append(lambda durable: self._look(engine, durable))
+            engine.writer.on_recovered.append(lambda: self.always.begin(engine.writer.state))
             self.engine = engine
+            self.always.begin(engine.writer.state)
             self.muster(engine.writer.state)
             try:
                 await during(cluster)
@@ -126,6 +138,7 @@ class World:
         self.disk = self.disk.crashed(lose_groups=lose_groups)
         end = self.disk.log.end.position
         self.note("engine-crashed-with-lost-group" if end < before else "engine-crashed")
+        self.always.forget_after(end)
         for tell in self.on_crash:
             tell(end)
         if self.engine is not None:
@@ -144,11 +157,14 @@ class World:
             return
         self.groups += 1
         self.scene.look(engine.writer.state, durable.records)
+        self.always.look(durable.records)
         if engine.writer.head.position - self._checkpointed >= CHECKPOINT_RECORDS:
             self._checkpointed = engine.writer.head.position
             self.disk.keep(engine.writer.head, encode_state(engine.writer.state))
         if self.groups % self._check_every == 0:
             check(engine.writer.state)
+            if engine.writer.wakes.idle:
+                check_planned(engine.writer.state)
 
     async def _first_words(self, engine: Engine) -> None:
         manager = JoinNodes(
@@ -158,7 +174,8 @@ class World:
             addrs=("127.0.0.1",),
             managers=(ManagerStatus(leader=True, addr="127.0.0.1:2377"),),
         )
-        await engine.writer.submit(begin_swarm(), manager, actor=ENGINE)
+        swarm = replace(begin_swarm(ingress=True), default_addr_pool=POOLS, subnet_size=SUBNET_SIZE)
+        await engine.writer.submit(swarm, manager, actor=ENGINE)
 
     # --- machines
 
@@ -167,10 +184,17 @@ class World:
         return self._put_up(f"node{len(self.machines) + 2}", NodeId(self.ids.new()))
 
     def _put_up(self, name: str, node_id: NodeId) -> Machine:
-        machine = Machine(name, node_id, Cable(self, node_id), clock=self.clock)
+        described = hardware(self.random, name)
+        machine = Machine(described, node_id, Cable(self, node_id), self._behave, clock=self.clock)
         self.machines[node_id] = machine
         self._background.start_soon(machine.run_forever)
         return machine
+
+    def _behave(self, task: AssignedTask) -> Behaviour:
+        """Return what a task does, and look at what its agent made of its templates."""
+        if expanded(task):
+            self.note("template-expanded")
+        return behave(task)
 
     def muster(self, state: ClusterState) -> None:
         """Switch off the machines of those that are no members any more."""

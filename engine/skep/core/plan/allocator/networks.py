@@ -17,6 +17,9 @@ from skep.core.subnets import Ranges, Span, parse_subnet, span_of, text_of
 from skep.model.ids import Instant, NetworkId
 from skep.model.network import IpamConfig, Network
 
+#: More than the number of any address.
+_BEYOND = 1 << 128
+
 
 def plan_networks(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:  # noqa: ARG001 - makes no object
     """Return what a network is given that has nothing yet; none if it cannot be had."""
@@ -57,11 +60,14 @@ def _ranges(state: ClusterState, network: Network) -> tuple[IpamConfig, ...] | N
 def _next_subnet(state: ClusterState, taken: "_Taken", following: int) -> tuple[int, str] | None:
     """Return the next subnet of the pools that overlaps none, around them once, and the place after it."""
     pools = pools_of(state)
-    for step in range(pools.count):
+    step = 0
+    while step < pools.count:  # each look but the last meets another subnet that is taken: pools may be endless
         index = (following + step) % pools.count
         subnet = pools.at(index)
-        if not taken.overlaps(span_of(subnet)):
+        last = taken.last_that_overlaps(span_of(subnet))
+        if last is None:
             return index + 1, subnet
+        step += pools.behind(index, last) - index
     return None
 
 
@@ -100,8 +106,14 @@ class _Taken:
 
     def overlaps(self, span: Span) -> bool:
         """Whether a subnet has an address in common with any of them."""
-        after = bisect_right(self._spans, (span[1], span[1]))
-        return after > 0 and self._spans[after - 1][1] >= span[0]
+        return self.last_that_overlaps(span) is not None
+
+    def last_that_overlaps(self, span: Span) -> int | None:
+        """Return the last address of the last of them that has any in common with a subnet; None if none has."""
+        after = bisect_right(self._spans, (span[1], _BEYOND))
+        if after == 0 or self._spans[after - 1][1] < span[0]:
+            return None
+        return self._spans[after - 1][1]
 
     def add(self, span: Span) -> None:
         """Take a subnet, too."""

@@ -43,32 +43,40 @@ def _scale_up(service: Service, taken: Container[Seat], missing: int, ids: Ids) 
 
 
 def _scale_down(state: ClusterState, service: Service, surplus: int) -> Plan:
-    """Take slots from the nodes that have most, the highest first; those that gave up go before (FACTS, chapter 5)."""
+    """Take slots from the nodes that have most, the highest first; those that gave up go before (FACTS, chapter 5).
+
+    Of a node's slots those go first in which nothing runs, and of nodes with as many, the one that has such (as in
+    SwarmKit).
+    """
     index = state.service_tasks[service.id]
     given_up = state.given_up.get(service.id, {})
     victims = sorted(map(int, given_up), reverse=True)[:surplus]
-    load: dict[str, list[int]] = {}
+    load: dict[str, list[tuple[bool, int]]] = {}
     for slot in sorted(map(int, index.wanted_by_seat)):
-        newest = index.wanted_by_seat[slot][-1]
-        load.setdefault(state.tasks[newest].node_id, []).append(slot)
+        tasks = [state.tasks[i] for i in index.wanted_by_seat[slot]]
+        runs = any(task.state is TaskState.RUNNING for task in tasks)
+        load.setdefault(tasks[-1].node_id, []).append((runs, -slot))
     # those without a node first, they cost nothing; then always the fullest node
-    victims += sorted(load.pop("", []), reverse=True)[: surplus - len(victims)]
-    fullest = [(-len(slots), -slots[-1], node) for node, slots in load.items()]
+    victims += [-slot for _, slot in sorted(load.pop("", []))[: surplus - len(victims)]]
+    for slots in load.values():
+        slots.sort(reverse=True)
+    fullest = [(-len(slots), *slots[-1], node) for node, slots in load.items()]
     heapify(fullest)
     while len(victims) < min(surplus, ROWS_MAX) and fullest:
-        slots = load[fullest[0][2]]
-        victims.append(slots.pop())
+        node = fullest[0][-1]
+        slots = load[node]
+        victims.append(-slots.pop()[1])
         if slots:
-            heapreplace(fullest, (-len(slots), -slots[-1], fullest[0][2]))
+            heapreplace(fullest, (-len(slots), *slots[-1], node))
         else:
             heappop(fullest)
-    tasks: list[TaskId] = []
+    leaving: list[TaskId] = []
     for slot in victims:
-        tasks += index.wanted_by_seat.get(slot, ())
+        leaving += index.wanted_by_seat.get(slot, ())
         if slot in given_up:
-            tasks.append(given_up[slot])
-    remove = DesireTasks(tuple(tasks[:ROWS_MAX]), TaskState.REMOVE)
-    return Plan((remove,), cause=service.written, more=len(tasks) > ROWS_MAX or len(victims) < surplus)
+            leaving.append(given_up[slot])
+    remove = DesireTasks(tuple(leaving[:ROWS_MAX]), TaskState.REMOVE)
+    return Plan((remove,), cause=service.written, more=len(leaving) > ROWS_MAX or len(victims) < surplus)
 
 
 def _remove_all(state: ClusterState, index: ServiceTasks | None) -> Plan:

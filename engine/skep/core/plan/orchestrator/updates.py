@@ -35,17 +35,24 @@ def plan_updates(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
         return CONTENT
     index = state.service_tasks.get(service.id)
     progress, status = state.updates.get(service.id), service.update_status
+    if index is not None and index.stale and _has_surplus(state, service, index):
+        return CONTENT  # the plan "replicas" takes that away first, so that none of it is replaced
     if progress is None or status is None:
         return _begin(state, service, index, now) if index is not None and index.stale else CONTENT
+    if index is not None and index.stale and not progress.made and (adopt := _adopt(state, service, index)):
+        return adopt  # a rollback begins when it is asked for, before any plan
     rollback = status.state is UpdateState.ROLLBACK_STARTED
     rollout = rollout_of(service.spec, rollback=rollback)
-    if progress.failed and rollout.failure_action != "continue":
-        seats = service.spec.replicas
-        if seats is None:
-            seats = len(index.wanted_by_seat) if index else 0
-        if len(progress.failed) / max(1, seats) > rollout.max_failure_ratio:
-            return _stop(state, service, status, rollout, progress, rollback=rollback)
+    # of those that it has to update, not of all: one that resumes after a pause has fewer
+    ratio = len(progress.failed) / max(1, progress.seats)
+    if progress.failed and ratio > rollout.max_failure_ratio and rollout.failure_action != "continue":
+        return _stop(state, service, status, rollout, progress, rollback=rollback)
     return _step(state, service, status, rollout, progress, now, ids)
+
+
+def _has_surplus(state: ClusterState, service: Service, index: ServiceTasks) -> bool:
+    replicas = service.spec.replicas
+    return replicas is not None and len(index.wanted_by_seat) + len(state.given_up.get(service.id, ())) > replicas
 
 
 def _begin(state: ClusterState, service: Service, index: ServiceTasks, now: Instant) -> Plan:
@@ -57,10 +64,8 @@ def _begin(state: ClusterState, service: Service, index: ServiceTasks, now: Inst
     done = service.update_status is not None and not (per_node and service.update_status.completed_at)
     if done or next(_due(state, service, index), None) is None:
         return CONTENT
-    adopted = tuple(islice(_adoptable(state, service, index), ROWS_MAX))
-    if adopted:
-        adopt = AdoptTasks(service.id, service.spec_version, adopted)
-        return Plan((adopt,), cause=service.written, more=True)
+    if adopt := _adopt(state, service, index):
+        return adopt
     begun = UpdateStatus(UpdateState.UPDATING, started_at=now, message="update in progress")
     return Plan((ReportUpdate(service.id, begun),), cause=service.written, more=True)
 
@@ -78,11 +83,23 @@ def _due(state: ClusterState, service: Service, index: ServiceTasks, tried: Cont
         yield task_id
 
 
+def _adopt(state: ClusterState, service: Service, index: ServiceTasks) -> Plan | None:
+    adopted = tuple(islice(_adoptable(state, service, index), ROWS_MAX))
+    if not adopted:
+        return None
+    return Plan((AdoptTasks(service.id, service.spec_version, adopted),), cause=service.written, more=True)
+
+
 def _adoptable(state: ClusterState, service: Service, index: ServiceTasks) -> Iterator[TaskId]:
-    """Yield the tasks whose template differs in its constraints alone, and whose node fulfils the present ones."""
+    """Yield the tasks whose template differs in its placement alone, and whose node fulfils the present constraints.
+
+    As in SwarmKit: other preferences, and another maximum on a node, are for tasks to come.
+    """
     templates = state.templates[service.id]
-    wanted = _without_constraints(templates[service.spec_version])
-    same = {v: None for v, template in templates.items() if _without_constraints(template) == wanted}
+    wanted = _without_placement(templates[service.spec_version])
+    same = {v: None for v, template in templates.items() if _without_placement(template) == wanted}
+    if len(same) == 1:
+        return
     placement = service.spec.template.placement or ANYWHERE
     for task_id in index.stale.values():
         task = state.tasks[task_id]
@@ -93,9 +110,8 @@ def _adoptable(state: ClusterState, service: Service, index: ServiceTasks) -> It
             yield task_id
 
 
-def _without_constraints(template: TaskTemplate) -> TaskTemplate:
-    placement = replace(template.spec.placement or ANYWHERE, constraints=())
-    return replace(template, spec=replace(template.spec, placement=placement))
+def _without_placement(template: TaskTemplate) -> TaskTemplate:
+    return replace(template, spec=replace(template.spec, placement=None))
 
 
 def _step(
@@ -118,7 +134,7 @@ def _step(
         return Plan(tuple(commands), cause=service.written, wake_at=earliest(*resting), more=len(batch) == ROWS_MAX)
     if progress.moving or next(stale, None) is not None:
         return Plan(wake_at=earliest(*resting))
-    done_at = progress.last_running + rollout.delay + rollout.monitor if progress.last_running else now
+    done_at = progress.last_settled + rollout.delay + rollout.monitor if progress.last_settled else now
     if now < done_at:
         return Plan(wake_at=Instant(done_at))
     return Plan((_completed(service, status, now),), cause=service.written)
