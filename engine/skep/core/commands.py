@@ -14,7 +14,7 @@ from skep.model.node import ManagerStatus, NodeDescription, NodeSpec
 from skep.model.secret import ConfigSpec, Sealed, SecretSpec
 from skep.model.service import Endpoint, GenericResource, ServiceSpec, UpdateStatus
 from skep.model.states import NodeState, TaskState
-from skep.model.swarm import JoinTokens, RootCa, SwarmSpec
+from skep.model.swarm import JoinTokens, NetworkKey, RootCa, Rotation, SwarmSpec
 from skep.model.task import TaskStatus
 
 
@@ -50,12 +50,25 @@ class InitSwarm(Command, frozen=True, tag="init-swarm/1"):
 
 
 class UpdateSwarm(Command, frozen=True, tag="update-swarm/1"):
-    """Give the swarm a new spec, and new tokens or a new unlock key where given."""
+    """Give the swarm a new spec, and new tokens or a new unlock key where given; begin to replace its root."""
 
     version: Position
     spec: SwarmSpec
     tokens: JoinTokens | None = None
     unlock_key: Sealed | None = None
+    rotation: Rotation | None = None
+
+
+class ReplaceRoot(Command, frozen=True, tag="replace-root/1"):
+    """End a rotation: every node has a certificate of the new root. Tokens name their root, so they are new."""
+
+    tokens: JoinTokens
+
+
+class RotateNetworkKeys(Command, frozen=True, tag="rotate-network-keys/1"):
+    """Give the data plane other keys: all that it has from now on."""
+
+    keys: tuple[NetworkKey, ...]
 
 
 class LeaveSwarm(Command, frozen=True, tag="leave-swarm/1"):
@@ -63,13 +76,14 @@ class LeaveSwarm(Command, frozen=True, tag="leave-swarm/1"):
 
 
 class JoinNodes(Command, frozen=True, tag="join-nodes/1"):
-    """Take these nodes in as members."""
+    """Take these nodes in as members; `certified` as of a node."""
 
     node_ids: tuple[NodeId, ...]
     specs: tuple[NodeSpec, ...]
     descriptions: tuple[NodeDescription, ...]
     addrs: tuple[str, ...]
     managers: tuple[ManagerStatus | None, ...]
+    certified: bool = False
 
 
 class DescribeNode(Command, frozen=True, tag="describe-node/1"):

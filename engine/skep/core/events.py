@@ -15,7 +15,7 @@ from skep.model.node import ManagerStatus, NodeDescription, NodeSpec
 from skep.model.secret import ConfigSpec, Sealed, SecretSpec
 from skep.model.service import Endpoint, GenericResource, Outcome, ServiceSpec, UpdateStatus
 from skep.model.states import NodeState, TaskState
-from skep.model.swarm import JoinTokens, RootCa, SwarmSpec
+from skep.model.swarm import JoinTokens, NetworkKey, RootCa, Rotation, SwarmSpec
 from skep.model.task import TaskStatus
 
 #: At most so many rows in one event (design, rule 3); plans split and say `more`.
@@ -59,11 +59,24 @@ class SwarmInitialized(Event, frozen=True, tag="swarm.initialized/1"):
 
 
 class SwarmUpdated(Event, frozen=True, tag="swarm.updated/1"):
-    """The swarm's spec is now this; tokens and unlock key changed where given."""
+    """The swarm's spec is now this; tokens and unlock key changed where given, and a `rotation` of its root began."""
 
     spec: SwarmSpec
     tokens: JoinTokens | None = None
     unlock_key: Sealed | None = None
+    rotation: Rotation | None = None
+
+
+class SwarmRootReplaced(Event, frozen=True, tag="swarm.root-replaced/1"):
+    """The rotation of the swarm's root ended: only the new root is trusted, and these are the tokens now."""
+
+    tokens: JoinTokens
+
+
+class SwarmKeysRotated(Event, frozen=True, tag="swarm.keys-rotated/1"):
+    """The data plane has these keys now."""
+
+    keys: tuple[NetworkKey, ...]
 
 
 class SwarmLeft(Event, frozen=True, tag="swarm.left/1"):
@@ -74,13 +87,14 @@ class SwarmLeft(Event, frozen=True, tag="swarm.left/1"):
 
 
 class NodesJoined(Event, frozen=True, tag="nodes.joined/1"):
-    """These nodes became members, not heard yet."""
+    """These nodes became members, not heard yet; `certified` ones have a certificate of the swarm's."""
 
     node_ids: tuple[NodeId, ...]
     specs: tuple[NodeSpec, ...]
     descriptions: tuple[NodeDescription, ...]
     addrs: tuple[str, ...]
     managers: tuple[ManagerStatus | None, ...]
+    certified: bool = False
 
 
 class NodeDescribed(Event, frozen=True, tag="node.described/1"):

@@ -36,7 +36,9 @@ from skep.core.events import (
     ServiceUpdated,
     ServiceUpdateReported,
     SwarmInitialized,
+    SwarmKeysRotated,
     SwarmLeft,
+    SwarmRootReplaced,
     SwarmUpdated,
     TasksAdopted,
     TasksAllocated,
@@ -143,12 +145,41 @@ def _swarm_updated(state: ClusterState, event: SwarmUpdated) -> None:
         spec=event.spec,
         tokens=event.tokens or cluster.tokens,
         unlock_key=event.unlock_key or cluster.unlock_key,
+        rotation=event.rotation or cluster.rotation,
         version=state.position,
         written=state.position,
         updated_at=state.time,
     )
+    if event.rotation is not None:
+        _tell_all(state)
     if state.history_limit != limit:
         seat_index.judge_history(state)
+
+
+def _swarm_root_replaced(state: ClusterState, event: SwarmRootReplaced) -> None:
+    cluster = state.cluster
+    if cluster is None or cluster.rotation is None:
+        return
+    state.cluster = replace(
+        cluster,
+        root=cluster.rotation.root,
+        rotation=None,
+        tokens=event.tokens,
+        version=state.position,
+        updated_at=state.time,
+    )
+    _tell_all(state)
+
+
+def _swarm_keys_rotated(state: ClusterState, event: SwarmKeysRotated) -> None:
+    if state.cluster is not None:
+        state.cluster = replace(state.cluster, network_keys=event.keys, keys_made_at=state.time)
+    _tell_all(state)
+
+
+def _tell_all(state: ClusterState) -> None:
+    """Note that every session must hear of what concerns all."""
+    state.touched.sessions |= dict.fromkeys(state.nodes)
 
 
 def _swarm_left(state: ClusterState, event: SwarmLeft) -> None:  # noqa: ARG001 - its name says all
@@ -168,6 +199,7 @@ def _nodes_joined(state: ClusterState, event: NodesJoined) -> None:
             created_at=state.time,
             updated_at=state.time,
             manager=manager,
+            certified=event.certified,
         )
         address_index.judge_node(state, node_id)
         _node_touched(state, node_id)
@@ -300,6 +332,8 @@ EVOLVE: dict[type[Event], Callable[[ClusterState, Any], None]] = {
     EngineStarted: _engine_started,
     SwarmInitialized: _swarm_initialized,
     SwarmUpdated: _swarm_updated,
+    SwarmRootReplaced: _swarm_root_replaced,
+    SwarmKeysRotated: _swarm_keys_rotated,
     SwarmLeft: _swarm_left,
     NodesJoined: _nodes_joined,
     NodeAttached: node_attached,

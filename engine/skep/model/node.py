@@ -71,7 +71,8 @@ class Node(Struct, frozen=True, kw_only=True):
     """A node as the swarm keeps it; `version` and `written` as of a service.
 
     `down_since` is when it was first not heard, or an engine started since; 0 where it is not down.
-    `attachments` are its own addresses, one for each network that tasks on it are on.
+    `attachments` are its own addresses, one for each network that tasks on it are on. `certified` says that it is known
+    by a certificate of the swarm's: an engine outside the process that the manager is.
     """
 
     id: NodeId
@@ -85,6 +86,7 @@ class Node(Struct, frozen=True, kw_only=True):
     manager: ManagerStatus | None = None
     attachments: tuple[NetworkAddress, ...] = ()
     down_since: Instant = EPOCH
+    certified: bool = False
 
     @property
     def schedulable(self) -> bool:

@@ -3,7 +3,7 @@
 from msgspec import Struct, field
 
 from skep.model.container import Driver, Part
-from skep.model.ids import ClusterId, Instant, Position
+from skep.model.ids import EPOCH, ClusterId, Instant, Position
 from skep.model.secret import Sealed
 
 
@@ -108,10 +108,29 @@ class RootCa(Struct, frozen=True):
     issuer_public_key: str
 
 
+class Rotation(Struct, frozen=True):
+    """The root that is to replace the swarm's. `crossed` is its certificate signed by the present root, PEM.
+
+    Until every node has a certificate of the new root, all trust both.
+    """
+
+    root: RootCa
+    crossed: str
+
+
+class NetworkKey(Struct, frozen=True):
+    """A key of the data plane, sealed: 16 bytes. Of each subsystem the one with the middle `lamport` encrypts."""
+
+    subsystem: str
+    key: Sealed
+    lamport: int
+
+
 class Cluster(Struct, frozen=True, kw_only=True):
     """The swarm as it keeps itself; `version` and `written` as of a service.
 
     `routing_mesh` says that there ever was an ingress network, so that ports cannot be published while there is none.
+    `network_keys` were made at `keys_made_at`; there are none before an engine asked for them.
     """
 
     id: ClusterId
@@ -127,3 +146,6 @@ class Cluster(Struct, frozen=True, kw_only=True):
     subnet_size: int = 24
     data_path_port: int = 4789
     routing_mesh: bool = False
+    rotation: Rotation | None = None
+    network_keys: tuple[NetworkKey, ...] = ()
+    keys_made_at: Instant = EPOCH

@@ -19,9 +19,9 @@ from msgspec import Struct
 
 from skep.model.container import Driver
 from skep.model.ids import ConfigId, Instant, NodeId, Position, SecretId, ServiceId, TaskId
-from skep.model.network import NetworkAddress
+from skep.model.network import Network
 from skep.model.node import Node, NodeDescription
-from skep.model.service import TaskTemplate
+from skep.model.service import Endpoint, TaskTemplate
 from skep.model.states import TaskState
 from skep.model.task import TaskStatus
 from skep.ports.lines import Line
@@ -43,18 +43,43 @@ class Peer(Struct, frozen=True):
     weight: int = 10
 
 
+class PlainKey(Struct, frozen=True):
+    """A key of the data plane in plain: 16 bytes, for a subsystem. Never logged: its repr hides the key."""
+
+    subsystem: str
+    key: bytes
+    lamport: int
+
+    def __repr__(self) -> str:
+        """Hide the key."""
+        return f"PlainKey(subsystem={self.subsystem!r}, lamport={self.lamport})"
+
+
 class SessionMessage(Struct, frozen=True):
-    """All that an agent must know beside its tasks."""
+    """All that an agent must know beside its tasks.
+
+    `networks` are those of the node's attachments. With `renew` the agent is to get itself a new certificate.
+    """
 
     session_id: str
     node: Node
     managers: tuple[Peer, ...] = ()
-    network_keys: tuple[bytes, ...] = ()
+    network_keys: tuple[PlainKey, ...] = ()
     root_ca: str = ""
+    networks: tuple[Network, ...] = ()
+    renew: bool = False
+
+
+class AssignedNetwork(Struct, frozen=True):
+    """A network that a task joins, with its address there (empty where the network's driver gives it)."""
+
+    network: Network
+    addr: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 class AssignedTask(Struct, frozen=True):
-    """A task as its node's agent sees it; `addresses` are its own, one for each network that it joins."""
+    """A task as its node's agent sees it; `endpoint` is what its service was given."""
 
     id: TaskId
     service_id: ServiceId
@@ -67,7 +92,8 @@ class AssignedTask(Struct, frozen=True):
     template: TaskTemplate
     desired: TaskState
     status: TaskStatus
-    addresses: tuple[NetworkAddress, ...] = ()
+    networks: tuple[AssignedNetwork, ...] = ()
+    endpoint: Endpoint | None = None
 
     @property
     def name(self) -> str:

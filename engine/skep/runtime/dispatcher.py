@@ -16,9 +16,11 @@ from msgspec.structs import replace
 from skep.core.commands import Command, DescribeNode, ObserveNodes, ReportTasks
 from skep.core.record import Actor
 from skep.core.rejected import Rejected
+from skep.core.rules.swarm import needs_certificate
 from skep.core.state import ClusterState
 from skep.model.ids import NANOSECONDS, NodeId, SecretId
 from skep.model.states import NodeState
+from skep.model.swarm import NetworkKey
 from skep.ports.clock import Ids
 from skep.ports.keyring import Keyring, KeyringError
 from skep.ports.link import (
@@ -27,6 +29,7 @@ from skep.ports.link import (
     AssignmentsMessage,
     LinkError,
     Peer,
+    PlainKey,
     PublishedLine,
     SessionMessage,
     SessionRequest,
@@ -70,6 +73,8 @@ class Dispatcher:
         self.liveness = Liveness(writer, self.sessions)
         self._registrations = Registrations()
         self._unreadable: dict[SecretId, None] = {}
+        #: the keys of the data plane, sealed and in plain
+        self._keys: tuple[tuple[NetworkKey, ...], tuple[PlainKey, ...]] = ((), ())
         self.broker = Broker(writer, self.sessions, ids=ids)
         writer.on_durable.append(self._spread)
         writer.on_recovered.append(self._end_all)
@@ -133,16 +138,36 @@ class Dispatcher:
     async def message(self, session: Session) -> SessionMessage:
         """Return all that the session's agent must know."""
 
-        def ask(state: ClusterState) -> SessionMessage:
+        def ask(state: ClusterState) -> tuple[SessionMessage, tuple[NetworkKey, ...]]:
             node = state.nodes.get(session.node_id)
             if node is None:
                 raise LinkError(f"node {session.node_id} was removed")
             managers = tuple(Peer(n.id, n.manager.addr) for n in state.nodes.values() if n.manager is not None)
-            root = state.cluster.root.certificate if state.cluster else ""
-            return SessionMessage(session.id, node, managers, root_ca=root)
+            cluster = state.cluster
+            attached = (state.networks.get(one.network_id) for one in node.attachments)
+            message = SessionMessage(
+                session.id,
+                node,
+                managers,
+                root_ca=cluster.root.certificate if cluster else "",
+                networks=tuple(network for network in attached if network is not None),
+                renew=cluster is not None and needs_certificate(node, cluster),
+            )
+            return message, cluster.network_keys if cluster else ()
 
         session.told.clear()
-        return await self._read(ask)
+        message, sealed = await self._read(ask)
+        return replace(message, network_keys=await self._network_keys(sealed))
+
+    async def _network_keys(self, sealed: tuple[NetworkKey, ...]) -> tuple[PlainKey, ...]:
+        """Return the keys of the data plane in plain; they are opened once."""
+        if self._keys[0] != sealed:
+            try:
+                keys = [PlainKey(k.subsystem, await unseal(self._keyring, k.key), k.lamport) for k in sealed]
+            except KeyringError as error:  # rotated meanwhile: whoever waits is told again
+                raise LinkError(str(error)) from error
+            self._keys = sealed, tuple(keys)
+        return self._keys[1]
 
     async def changes(self, session: Session, *, complete: bool) -> tuple[AssignmentChange, ...]:
         """Return what the node is assigned, or what changed of it, dependencies first; durable."""

@@ -151,7 +151,9 @@ class Engine:
     async def _join(self) -> list[NodeId]:
         """Return the ids of this process's nodes; those that are no members yet join as workers."""
         known = await self.writer.read(
-            lambda state: {n.description.hostname: n.id for n in state.nodes.values() if n.manager is None}
+            lambda state: {
+                n.description.hostname: n.id for n in state.nodes.values() if n.manager is None and not n.certified
+            }
         )
         members = [self.node_id]
         new: list[tuple[NodeId, str]] = []

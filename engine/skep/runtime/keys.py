@@ -13,6 +13,9 @@ def referenced(state: ClusterState) -> dict[str, None]:
         keys |= {sealed.key_id: None for sealed in (cluster.root.key, cluster.tokens.worker, cluster.tokens.manager)}
         if cluster.unlock_key is not None:
             keys[cluster.unlock_key.key_id] = None
+        if cluster.rotation is not None:
+            keys[cluster.rotation.root.key.key_id] = None
+        keys |= {network_key.key.key_id: None for network_key in cluster.network_keys}
     return keys
 
 

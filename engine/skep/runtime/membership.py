@@ -93,6 +93,7 @@ class Membership:
                     descriptions=(NodeDescription(),),
                     addrs=(addr,),
                     managers=(None,),
+                    certified=True,
                 ),
                 actor=Actor("agent", node_id),
             )

@@ -16,6 +16,7 @@ from skep.model.task import Task, TaskStatus
 from skep.ports.link import (
     Action,
     AssignedConfig,
+    AssignedNetwork,
     AssignedSecret,
     AssignedTask,
     AssignmentChange,
@@ -170,7 +171,20 @@ def _assigned_task(state: ClusterState, task: Task, hostname: str) -> AssignedTa
         template=template,
         desired=task.desired,
         status=task.status,
-        addresses=state.given[task.origin.id].addresses if task.origin.id in state.given else (),
+        networks=_networks(state, task, template),
+        endpoint=service.endpoint if service else None,
+    )
+
+
+def _networks(state: ClusterState, task: Task, template: TaskTemplate) -> tuple[AssignedNetwork, ...]:
+    given = state.given.get(task.origin.id)
+    if given is None:
+        return ()
+    aliases = {one.target: one.aliases for one in template.networks}
+    return tuple(
+        AssignedNetwork(state.networks[one.network_id], one.addr, aliases.get(one.network_id, ()))
+        for one in given.addresses
+        if one.network_id in state.networks
     )
 
 

@@ -23,7 +23,7 @@ def join_nodes(state: ClusterState, command: JoinNodes) -> tuple[Event, ...]:
     if not rows:
         return ()
     node_ids, specs, descriptions, addrs, managers = zip(*rows, strict=True)
-    return (NodesJoined(node_ids, specs, descriptions, addrs, managers),)
+    return (NodesJoined(node_ids, specs, descriptions, addrs, managers, command.certified),)
 
 
 def describe_node(state: ClusterState, command: DescribeNode) -> tuple[Event, ...]:

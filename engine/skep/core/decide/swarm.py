@@ -1,11 +1,20 @@
 """Decisions about the swarm itself."""
 
-from skep.core.commands import InitSwarm, LeaveSwarm, StartEngine, UpdateSwarm
+from skep.core.commands import InitSwarm, LeaveSwarm, ReplaceRoot, RotateNetworkKeys, StartEngine, UpdateSwarm
 from skep.core.decide.versions import check_version
-from skep.core.events import EngineStarted, Event, NetworkCreated, SwarmInitialized, SwarmLeft, SwarmUpdated
+from skep.core.events import (
+    EngineStarted,
+    Event,
+    NetworkCreated,
+    SwarmInitialized,
+    SwarmKeysRotated,
+    SwarmLeft,
+    SwarmRootReplaced,
+    SwarmUpdated,
+)
 from skep.core.rejected import Rejected
 from skep.core.rules.network import is_subnet
-from skep.core.rules.swarm import check_swarm, stored_swarm, updated_swarm
+from skep.core.rules.swarm import check_swarm, needs_certificate, stored_swarm, updated_swarm
 from skep.core.state import ClusterState
 from skep.core.subnets import parse_subnet
 from skep.model.network import INGRESS
@@ -53,7 +62,29 @@ def update_swarm(state: ClusterState, command: UpdateSwarm) -> tuple[Event, ...]
         raise Rejected.precondition("there is no swarm")
     check_swarm(command.spec)
     check_version(state.cluster, command.version)
-    return (SwarmUpdated(spec=updated_swarm(command.spec), tokens=command.tokens, unlock_key=command.unlock_key),)
+    return (
+        SwarmUpdated(
+            spec=updated_swarm(command.spec),
+            tokens=command.tokens,
+            unlock_key=command.unlock_key,
+            rotation=command.rotation,
+        ),
+    )
+
+
+def replace_root(state: ClusterState, command: ReplaceRoot) -> tuple[Event, ...]:
+    """End a rotation once no node needs the old root any more; nothing if there is none, or if one still does."""
+    cluster = state.cluster
+    if cluster is None or cluster.rotation is None or any(needs_certificate(n, cluster) for n in state.nodes.values()):
+        return ()
+    return (SwarmRootReplaced(command.tokens),)
+
+
+def rotate_network_keys(state: ClusterState, command: RotateNetworkKeys) -> tuple[Event, ...]:
+    """Give the data plane other keys."""
+    if state.cluster is None:
+        raise Rejected.precondition("there is no swarm")
+    return (SwarmKeysRotated(command.keys),)
 
 
 def leave_swarm(state: ClusterState, command: LeaveSwarm) -> tuple[Event, ...]:  # noqa: ARG001 - it says all itself

@@ -7,9 +7,11 @@ from msgspec.structs import replace
 from skep.core.rejected import Rejected
 from skep.model.container import Part
 from skep.model.ids import NANOSECONDS
+from skep.model.node import Node
 from skep.model.swarm import (
     DEFAULT_SWARM_SPEC,
     CaConfig,
+    Cluster,
     DispatcherConfig,
     EncryptionConfig,
     OrchestrationConfig,
@@ -82,6 +84,17 @@ def updated_swarm(spec: SwarmSpec) -> SwarmSpec:
             auto_lock_managers=bool(spec.encryption_config and spec.encryption_config.auto_lock_managers)
         ),
     )
+
+
+def needs_certificate(node: Node, cluster: Cluster) -> bool:
+    """Whether a node still has a certificate of a root that is being replaced, as far as it said."""
+    if cluster.rotation is None:
+        return False
+    said = node.description.tls_info
+    if said is None:
+        return node.certified
+    new = cluster.rotation.root
+    return (said.cert_issuer_subject, said.cert_issuer_public_key) != (new.issuer_subject, new.issuer_public_key)
 
 
 def _filled(said: P | None, default: P | None) -> P | None:
