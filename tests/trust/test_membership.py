@@ -2,17 +2,14 @@
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from skep import Cluster
 from skep.model.states import Availability, NodeState, Role
 from skep.runtime.authority import new_token
-from skep.runtime.certificates import NodeRole, identity_of, new_key
+from skep.runtime.certificates import NodeRole, identity_of
 from skep.runtime.membership import Refusal, Refused
 
-
-def csr() -> bytes:
-    made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(new_key(), hashes.SHA256())
-    return made.public_bytes(serialization.Encoding.PEM)
+from tests.trust.requests import csr
 
 
 def der(chain: str) -> bytes:

@@ -35,6 +35,7 @@ from skep.runtime.keys import destroy_orphans
 from skep.runtime.membership import Membership
 from skep.runtime.recovery import recover_since, state_at
 from skep.runtime.turn import Durable
+from skep.runtime.upkeep import Upkeep
 from skep.runtime.writer import Writer
 
 #: A checkpoint is due after so many records; recovery folds at most about twice as many.
@@ -71,6 +72,7 @@ class Engine:
         )
         self.dispatcher = Dispatcher(self.writer, store.keyring, ids=ids)
         self.membership = Membership(self.writer, store.keyring, clock=clock, ids=ids)
+        self.upkeep = Upkeep(self.writer, store.keyring, clock=clock, ids=ids)
         self._nodes = nodes
         self.clock = clock
         self._ids = ids

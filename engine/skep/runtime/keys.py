@@ -1,6 +1,7 @@
 """Which keys the cluster needs; all others are destroyed, so that what was removed cannot be read again."""
 
 from skep.core.state import ClusterState
+from skep.model.swarm import Cluster
 from skep.ports.keyring import Keyring
 from skep.runtime.writer import Writer
 
@@ -8,15 +9,17 @@ from skep.runtime.writer import Writer
 def referenced(state: ClusterState) -> dict[str, None]:
     """Return the ids of all keys that the state needs."""
     keys = {s.sealed.key_id: None for s in state.secrets.values() if s.sealed is not None}
-    cluster = state.cluster
-    if cluster is not None:
-        keys |= {sealed.key_id: None for sealed in (cluster.root.key, cluster.tokens.worker, cluster.tokens.manager)}
-        if cluster.unlock_key is not None:
-            keys[cluster.unlock_key.key_id] = None
-        if cluster.rotation is not None:
-            keys[cluster.rotation.root.key.key_id] = None
-        keys |= {network_key.key.key_id: None for network_key in cluster.network_keys}
-    return keys
+    return keys | (needed_keys(state.cluster) if state.cluster is not None else {})
+
+
+def needed_keys(cluster: Cluster) -> dict[str, None]:
+    """Return the ids of the keys that the swarm itself needs: of its root, its tokens, its data plane."""
+    roots = [cluster.root, *([cluster.rotation.root] if cluster.rotation is not None else [])]
+    sealed = [root.key for root in roots]
+    sealed += [cluster.tokens.worker, cluster.tokens.manager]
+    sealed += [cluster.unlock_key] if cluster.unlock_key is not None else []
+    sealed += [one.key for one in cluster.network_keys]
+    return {one.key_id: None for one in sealed}
 
 
 async def destroy_orphans(keyring: Keyring, writer: Writer) -> None:

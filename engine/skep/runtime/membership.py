@@ -18,13 +18,13 @@ from skep.model.ids import NodeId
 from skep.model.node import NodeDescription, NodeSpec
 from skep.model.secret import Sealed
 from skep.model.states import Availability, Role
-from skep.model.swarm import Cluster
+from skep.model.swarm import Cluster, RootCa, Rotation
 from skep.ports.clock import Clock, Ids
 from skep.ports.keyring import Keyring
-from skep.runtime.authority import new_token
+from skep.runtime.authority import new_root, new_token
 from skep.runtime.certificates import CertificateError, Identity, NodeRole, Signer, requested_key
 from skep.runtime.errors import NoSwarm
-from skep.runtime.sealing import unseal
+from skep.runtime.sealing import seal, unseal
 from skep.runtime.writer import Writer
 
 #: Where a swarm says nothing: 90 days.
@@ -127,12 +127,21 @@ class Membership:
         return await self._writer.read(lambda state: node_id in state.nodes)
 
     async def manager_chain(self, node_id: NodeId, key: ec.EllipticCurvePublicKey) -> tuple[str, str]:
-        """Return the chain for the manager's own key, and the root to trust, both PEM."""
+        """Return the chain for the manager's own key, and the roots to trust, both PEM."""
         cluster = await self._cluster()
         signer = await self._signing(cluster)
         identity = Identity(cluster.id, node_id, NodeRole.MANAGER)
         chain = signer.issue(identity, key, now=self._clock.now(), valid_ns=_valid_ns(cluster))
-        return chain, cluster.root.certificate
+        return chain, cluster.root.certificate + (cluster.rotation.root.certificate if cluster.rotation else "")
+
+    async def rotation(self) -> Rotation:
+        """Return a new root that is to replace the present one, sealed, and trusted by whoever trusts that."""
+        cluster = await self._cluster()
+        old = Signer(cluster.root.certificate, await unseal(self._keyring, cluster.root.key))
+        new = new_root(self._clock.now())
+        key = await seal(self._keyring, f"root-{self._ids.new()}", new.key)
+        root = RootCa(new.certificate, key, new.issuer_subject, new.issuer_public_key)
+        return Rotation(root, old.cross_sign(new.certificate))
 
     async def own_token(self, node_id: NodeId) -> str:
         """Return a token by which an engine joins as the node `node_id`, once, while this process lives."""
@@ -174,10 +183,11 @@ class Membership:
         return issued
 
     async def _signing(self, cluster: Cluster) -> Signer:
-        key_id = cluster.root.key.key_id
-        if self._signer is None or self._signer[0] != key_id:
-            key = await unseal(self._keyring, cluster.root.key)
-            self._signer = key_id, Signer(cluster.root.certificate, key)
+        rotation = cluster.rotation
+        root, crossed = (rotation.root, rotation.crossed) if rotation is not None else (cluster.root, "")
+        known = f"{root.key.key_id} {bool(crossed)}"
+        if self._signer is None or self._signer[0] != known:
+            self._signer = known, Signer(root.certificate, await unseal(self._keyring, root.key), crossed)
         return self._signer[1]
 
     async def _cluster(self) -> Cluster:

@@ -22,6 +22,7 @@ from skep.runtime.authority import new_root, new_token, new_unlock_key
 from skep.runtime.engine import Engine
 from skep.runtime.errors import LastManager, NoSwarm
 from skep.runtime.facades import EMBEDDED
+from skep.runtime.keys import needed_keys
 from skep.runtime.sealing import seal, unseal
 
 #: The port that managers listen on, as in Docker.
@@ -158,7 +159,10 @@ class Swarm:
         rotate_unlock_key: bool = False,
         actor: Actor = EMBEDDED,
     ) -> None:
-        """Give the swarm a new spec; what is rotated is new, and the old can be read no more."""
+        """Give the swarm a new spec; what is rotated is new, and the old can be read no more.
+
+        A spec that asks for one more forced rotation begins to replace the root: see `skep.runtime.upkeep`.
+        """
         engine = self._home.engine
         keyring = engine.store.keyring
         cluster = await self.inspect()
@@ -171,8 +175,12 @@ class Swarm:
         unlock_key = None
         if locks and (rotate_unlock_key or cluster.unlock_key is None):
             unlock_key = await self._new_unlock_key(keyring)
-        made = [s for s in (tokens.worker, tokens.manager, unlock_key) if s is not None]
+        rotation = await engine.membership.rotation() if _rotations(spec) > _rotations(cluster.spec) else None
+        root_key = rotation.root.key if rotation is not None else None
+        made = [s for s in (tokens.worker, tokens.manager, unlock_key, root_key) if s is not None]
         old = [s for s in (cluster.tokens.worker, cluster.tokens.manager, cluster.unlock_key) if s is not None]
+        if rotation is not None and cluster.rotation is not None:
+            old.append(cluster.rotation.root.key)  # a rotation that another one overtakes
         try:
             await engine.writer.submit(
                 UpdateSwarm(
@@ -180,13 +188,14 @@ class Swarm:
                     spec=spec,
                     tokens=tokens if tokens != cluster.tokens else None,
                     unlock_key=unlock_key,
+                    rotation=rotation,
                 ),
                 actor=actor,
             )
         finally:
             # of the new and the old keys, the state says which are needed; the others go
             now = await self.inspect()
-            needed = {s.key_id for s in (now.tokens.worker, now.tokens.manager, now.unlock_key) if s is not None}
+            needed = needed_keys(now)
             for sealed in (*made, *old):
                 if sealed.key_id not in needed:
                     await keyring.destroy(sealed.key_id)
@@ -221,6 +230,10 @@ def _cluster(state: ClusterState) -> Cluster:
     if state.cluster is None:
         raise NoSwarm
     return state.cluster
+
+
+def _rotations(spec: SwarmSpec) -> int:
+    return spec.ca_config.force_rotate if spec.ca_config is not None else 0
 
 
 def _split(addr: str) -> tuple[str, str]:

@@ -1,0 +1,120 @@
+"""Keys of the data plane, and the end of a rotation of the swarm's root, in virtual time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from msgspec.structs import replace
+from skep.core.commands import DescribeNode
+from skep.core.record import Actor
+from skep.model.ids import NodeId
+from skep.model.node import NodeDescription, TlsInfo
+from skep.model.states import Availability
+from skep.model.swarm import CaConfig
+from skep.runtime.certificates import new_key
+from skep.runtime.cluster import Cluster
+from skep.runtime.keys import needed_keys
+from skep.runtime.memory import MemoryStorage
+from skep.runtime.upkeep import KEY_BYTES, KEYS_LIVE_S, SUBSYSTEMS
+from skep.testing.virtual import VirtualClock
+
+from tests.trust.requests import csr
+
+
+@asynccontextmanager
+async def kept_up(storage: MemoryStorage | None = None, clock: VirtualClock | None = None) -> AsyncIterator[Cluster]:
+    async with (
+        Cluster.open(storage=storage, clock=clock or VirtualClock()) as cluster,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(cluster.engine.upkeep.run)
+        await asyncio.sleep(1)
+        yield cluster
+        group.cancel_scope.cancel()
+
+
+async def keys_of(cluster: Cluster) -> dict[str, list[int]]:
+    swarm = await cluster.swarm.inspect()
+    return {name: [k.lamport for k in swarm.network_keys if k.subsystem == name] for name in SUBSYSTEMS}
+
+
+async def plain(cluster: Cluster) -> dict[tuple[str, int], bytes]:
+    """Return the keys that an agent is told."""
+    session = cluster.engine.dispatcher.sessions[cluster.node_id]
+    message = await cluster.engine.dispatcher.message(session)
+    return {(key.subsystem, key.lamport): key.key for key in message.network_keys}
+
+
+async def rotate(cluster: Cluster) -> None:
+    swarm = await cluster.swarm.inspect()
+    config = replace(swarm.spec.ca_config or CaConfig(), force_rotate=1)
+    await cluster.swarm.update(swarm.version, replace(swarm.spec, ca_config=config))
+    await asyncio.sleep(1)
+
+
+async def test_there_are_three_keys_of_each_subsystem_and_one_of_them_is_replaced_twice_a_day() -> None:
+    async with kept_up() as cluster:
+        assert await keys_of(cluster) == {key: [1, 2, 3] for key in SUBSYSTEMS}
+        first = await plain(cluster)
+        assert {len(key) for key in first.values()} == {KEY_BYTES}
+        assert len(set(first.values())) == len(first)
+        await asyncio.sleep(KEYS_LIVE_S)
+        assert await keys_of(cluster) == {key: [2, 3, 4] for key in SUBSYSTEMS}
+        then = await plain(cluster)
+        assert {name: then[name] for name in first if name in then} == {
+            name: key for name, key in first.items() if name[1] > 1
+        }
+        known = await cluster.engine.store.keyring.key_ids()
+        assert sorted(known) == sorted(needed_keys(await cluster.swarm.inspect()))
+
+
+async def test_an_engine_that_starts_again_goes_on_with_the_keys_that_there_are() -> None:
+    storage, clock = MemoryStorage(), VirtualClock()
+    async with kept_up(storage, clock) as cluster:
+        before = await plain(cluster)
+    async with kept_up(storage, clock) as cluster:
+        assert await plain(cluster) == before
+
+
+async def test_a_root_is_replaced_at_once_where_nobody_has_a_certificate_of_it() -> None:
+    async with kept_up() as cluster:
+        old, tokens = await cluster.swarm.inspect(), await cluster.swarm.tokens()
+        await rotate(cluster)
+        swarm = await cluster.swarm.inspect()
+        assert swarm.rotation is None
+        assert swarm.root.certificate != old.root.certificate
+        assert not {*tokens} & {*await cluster.swarm.tokens()}
+        known = await cluster.engine.store.keyring.key_ids()
+        assert sorted(known) == sorted(needed_keys(swarm))
+
+
+async def test_a_root_is_replaced_when_the_last_node_has_a_certificate_of_the_new_one() -> None:
+    async with kept_up() as cluster:
+        worker, _ = await cluster.swarm.tokens()
+        membership = cluster.engine.membership
+        issued = await membership.admit(worker, csr(), addr="10.0.0.7", availability=Availability.ACTIVE)
+        await described(cluster, issued.node_id)
+        old = await cluster.swarm.inspect()
+        await rotate(cluster)
+        swarm = await cluster.swarm.inspect()
+        assert swarm.rotation is not None
+        assert swarm.root == old.root
+        chain, trusted = await membership.manager_chain(cluster.node_id, new_key().public_key())
+        assert chain.count("BEGIN CERTIFICATE") == 2  # the new root comes with it, signed by the old one
+        assert trusted == old.root.certificate + swarm.rotation.root.certificate
+        await rotate(cluster)  # no second one is asked for
+        assert (await cluster.swarm.inspect()).rotation == swarm.rotation
+        await described(cluster, issued.node_id)
+        await asyncio.sleep(1)
+        after = await cluster.swarm.inspect()
+        assert (after.rotation, after.root) == (None, swarm.rotation.root)
+
+
+async def described(cluster: Cluster, node_id: NodeId) -> None:
+    """Let a node say that it has a certificate of the root that signs now."""
+    swarm = await cluster.swarm.inspect()
+    root = swarm.rotation.root if swarm.rotation else swarm.root
+    info = TlsInfo(root.certificate, root.issuer_subject, root.issuer_public_key)
+    command = DescribeNode(node_id, NodeDescription(hostname="worker", tls_info=info))
+    await cluster.engine.writer.submit(command, actor=Actor("agent", node_id))
