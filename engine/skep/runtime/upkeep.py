@@ -1,7 +1,8 @@
 """What a swarm with engines outside needs from time to time: other keys of the data plane, and the end of a rotation.
 
 Keys are made when there are none, and then one of each subsystem is replaced every twelve hours, as SwarmKit does it:
-three are known at any time, so that a node that hears of it late still reads what others send.
+three are known at any time, so that a node that hears of it late still reads what others send. No two of all keys have
+the same lamport time.
 """
 
 import secrets
@@ -83,15 +84,13 @@ class Upkeep:
 
     async def _rotate_keys(self, cluster: Cluster) -> None:
         keys: list[NetworkKey] = []
+        lamport = max((key.lamport for key in cluster.network_keys), default=0)
         for subsystem in SUBSYSTEMS:
             had = sorted((key for key in cluster.network_keys if key.subsystem == subsystem), key=lambda k: k.lamport)
-            kept = had[1:] if len(had) == KEYS else []
-            newest = had[-1].lamport if had else 0
-            made = [
-                NetworkKey(subsystem, await self._seal("network-key", secrets.token_bytes(KEY_BYTES)), newest + number)
-                for number in range(1, KEYS - len(kept) + 1)
-            ]
-            keys += [*kept, *made]
+            keys += had[1:] if len(had) == KEYS else []
+            for _ in range(1 if len(had) == KEYS else KEYS):
+                lamport += 1
+                keys.append(NetworkKey(subsystem, await self._key(), lamport))
         await self._writer.submit(RotateNetworkKeys(tuple(keys)), actor=UPKEEP)
         await self._destroy_all_but(keys, cluster)
 
@@ -116,6 +115,9 @@ class Upkeep:
             await self._keyring.destroy(sealed.key_id)
         if ended:
             _log.info("upkeep.root_replaced")
+
+    async def _key(self) -> Sealed:
+        return await self._seal("network-key", secrets.token_bytes(KEY_BYTES))
 
     async def _seal(self, kind: str, content: bytes) -> Sealed:
         return await seal(self._keyring, f"{kind}-{self._ids.new()}", content)
