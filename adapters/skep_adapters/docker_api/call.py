@@ -12,6 +12,7 @@ from skep.core.record import Actor
 from skep.core.state import ClusterState
 from skep.model.ids import Position
 from skep.model.service import ServiceSpec
+from skep.ports.registry import Registry
 
 from skep_adapters.docker_api import query
 from skep_adapters.docker_api.backend import Backend
@@ -19,6 +20,7 @@ from skep_adapters.docker_api.decode import decode
 from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.filters import Filters
 from skep_adapters.docker_api.filters import parse as parse_filters
+from skep_adapters.docker_api.passthrough_engine import LocalEngine
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
@@ -48,6 +50,8 @@ class Call:
         hostname: str,
         closing: asyncio.Event,
         unsupported: Callable[[ServiceSpec], Sequence[str]] | None = None,
+        engine: LocalEngine | None = None,
+        registry: Registry | None = None,
     ) -> None:
         self.request = request
         self.cluster = cluster
@@ -57,6 +61,10 @@ class Call:
         #: set when the server closes: streams end then
         self.closing = closing
         self._unsupported = unsupported
+        #: the Docker Engine that has everything outside the swarm, if there is one
+        self.engine = engine
+        #: who knows the digests of images where no engine is asked
+        self.registry = registry
 
     @property
     def ref(self) -> str:
@@ -100,14 +108,21 @@ class Call:
         Raises:
             ApiError: it is no such thing (400), too large (413), or does not arrive (408).
         """
+        return decode(kind, await self.raw_body())
+
+    async def raw_body(self) -> bytes:
+        """Read the body.
+
+        Raises:
+            ApiError: it is too large (413), or does not arrive (408).
+        """
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
-                raw = await self.request.read()
+                return await self.request.read()
         except web.HTTPRequestEntityTooLarge:
             raise ApiError(413, f"request body is larger than {BODY_BYTES_MAX} bytes") from None
         except TimeoutError:
             raise ApiError(408, f"request body did not arrive within {BODY_TIMEOUT_S} seconds") from None
-        return decode(kind, raw)
 
     async def read(self, ask: Callable[[ClusterState], T]) -> T:
         """Ask the cluster's state."""

@@ -23,16 +23,21 @@ _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 async def list_networks(call: Call) -> web.StreamResponse:
     """Answer the networks that the filters want, by id; none where there is no swarm."""
+    return await list_answer(call.request, await wanted(call), render_network)
+
+
+async def wanted(call: Call) -> list[Network]:
+    """Return the networks that the filters want, by id; none where there is no swarm."""
     filters = call.filters(status=400)
     filters.check(known.NETWORK)
     if not call.cluster.active:
-        return json_answer([])
+        return []
 
     def ask(state: ClusterState) -> list[tuple[Network, bool]]:
         return [(network, network.id in state.network_users) for network in state.networks.values()]
 
     rows = await chosen(await call.read(ask), lambda row: _fits(filters, *row), lambda row: row[0].id)
-    return await list_answer(call.request, rows, lambda row: render_network(row[0]))
+    return [network for network, _ in rows]
 
 
 async def create(call: Call) -> web.StreamResponse:

@@ -36,7 +36,7 @@ async def version(call: Call) -> web.StreamResponse:
 
 async def info(call: Call) -> web.StreamResponse:
     """Answer what is to be known of the engine, outside a swarm too."""
-    return json_answer(render_info(await _swarm(call), call.hostname))
+    return json_answer(render_info(await swarm_part(call), call.hostname))
 
 
 async def events(call: Call) -> web.StreamResponse:
@@ -51,7 +51,8 @@ async def events(call: Call) -> web.StreamResponse:
     return response
 
 
-async def _swarm(call: Call) -> dict[str, Any]:
+async def swarm_part(call: Call) -> dict[str, Any]:
+    """Return what `info` says of the swarm."""
     cluster = call.cluster
     try:
         return await cluster.read(lambda state: render_active(state, cluster.node_id, cluster.advertise_addr))

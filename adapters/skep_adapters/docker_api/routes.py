@@ -11,6 +11,7 @@ from aiohttp import web
 
 from skep_adapters.docker_api import (
     handle_configs,
+    handle_distribution,
     handle_logs,
     handle_networks,
     handle_nodes,
@@ -20,6 +21,9 @@ from skep_adapters.docker_api import (
     handle_system,
     handle_tasks,
     handle_updates,
+    passthrough,
+    passthrough_networks,
+    passthrough_system,
 )
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError, not_implemented
@@ -35,17 +39,23 @@ class Route(NamedTuple):
     handler: Handler
 
 
-def find(method: str, path: str) -> tuple[Handler, dict[str, str]] | None:
-    """Return who answers a request, and what its path names; None if nobody does."""
-    for route in _ROUTES:
+def find(method: str, path: str, *, engine: bool) -> tuple[Handler, dict[str, str]] | None:
+    """Return who answers a request, and what its path names; None if nobody does. `engine`: whether there is one."""
+    for route in (*_SHARED, *_ROUTES) if engine else (*_ROUTES, *_LACKING):
         if method in route.methods and (found := route.path.fullmatch(path)):
             return route.handler, found.groupdict()
-    return None
+    # what a Docker Engine of a later version knows is its own to answer
+    return (passthrough.forward, {}) if engine and not _OF_THE_SWARM.fullmatch(path) else None
 
 
 def _route(methods: str, path: str, handler: Handler) -> Route:
     pattern = re.escape(path).replace(r"\{ref\}", "(?P<ref>[^/]+)")
     return Route(tuple(methods.split()), re.compile(pattern), handler)
+
+
+def _found(pattern: str, handler: Handler) -> Route:
+    """Return the route of names that have slashes."""
+    return Route(("GET",), re.compile(pattern), handler)
 
 
 def _absent(pattern: str, words: Callable[[str], str]) -> Route:
@@ -116,7 +126,25 @@ _ROUTES = (
     _route("GET", "/skep/services/{ref}/updates", handle_updates.history),
     _route("POST", "/skep/services/{ref}/rollback", handle_updates.rollback),
     _route("POST", "/skep/services/{ref}/rebalance", handle_updates.rebalance),
-    # what Docker has and skep has not
+    _found("/distribution/(?P<ref>.+)/json", handle_distribution.inspect),
+)
+
+#: What is answered by skep and a Docker Engine together, where there is one.
+_SHARED = (
+    _route("GET HEAD", "/_ping", passthrough_system.ping),
+    _route("GET", "/version", passthrough_system.version),
+    _route("GET", "/info", passthrough_system.info),
+    _route("GET", "/networks", passthrough_networks.list_networks),
+    _route("POST", "/networks/create", passthrough_networks.create),
+    _route("GET", "/networks/{ref}", passthrough_networks.inspect),
+    _route("DELETE", "/networks/{ref}", passthrough_networks.remove),
+)
+
+#: What is never an engine's: as a worker it would only say that it is no manager.
+_OF_THE_SWARM = re.compile("/(swarm|services|nodes|tasks|secrets|configs|skep)(/.*)?")
+
+#: What a Docker Engine has and skep has not.
+_LACKING = (
     _absent("/containers/(?P<ref>[^/]+)/json", lambda name: f"No such container: {name}"),
     _absent("/images/(?P<ref>.+)/json", _no_such_image),
     _absent("/volumes/(?P<ref>[^/]+)", lambda name: f"get {name}: no such volume"),
@@ -126,7 +154,6 @@ _ROUTES = (
     _missing("GET POST DELETE", "/images/.+", "images: it pulls and keeps none"),
     _missing("POST", "/(build|build/.+|commit)", "building images"),
     _missing("POST", "/auth", "logging in to registries: it pulls no images"),
-    _missing("GET", "/distribution/.+/json", "looking up images in registries"),
     _missing("GET POST PUT DELETE", "/volumes(/.+)?", "volumes"),
     _missing("POST", "/networks/.+", "connecting containers to networks, and pruning networks"),
     _missing("GET POST DELETE", "/plugins(/.+)?", "plugins"),

@@ -5,20 +5,23 @@ import logging
 import re
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import structlog
 from aiohttp import web
 from skep.model.service import ServiceSpec
+from skep.ports.registry import Registry
 from skep.version import VERSION
 
 from skep_adapters.docker_api import routes
 from skep_adapters.docker_api.answers import error_answer
+from skep_adapters.docker_api.api_versions import numbers, older
 from skep_adapters.docker_api.backend import Backend
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import PAGE_NOT_FOUND, as_api_error
 from skep_adapters.docker_api.http_request import HEADERS, new_request
+from skep_adapters.docker_api.passthrough_engine import LocalEngine, local_engine
 from skep_adapters.docker_api.render_system import API_MIN
 from skep_adapters.docker_api.unix_socket import claimed
 
@@ -41,6 +44,9 @@ class DockerApi:
 
     `api_max` is the newest version that is spoken; `hostname` is what `info` calls this engine. `unsupported` names the
     fields of a service's spec that have no effect with the executors of the cluster: the client is warned of them.
+
+    `engine` is the unix socket of the Docker Engine on this machine: everything outside the swarm is passed on to it.
+    `registry` says what images are where no engine can be asked.
     """
 
     def __init__(
@@ -50,8 +56,12 @@ class DockerApi:
         api_max: str = "1.44",
         hostname: str = "",
         unsupported: Callable[[ServiceSpec], Sequence[str]] | None = None,
+        engine: Path | None = None,
+        registry: Registry | None = None,
     ) -> None:
         self._unsupported = unsupported
+        self._engine = engine
+        self._registry = registry
         self._cluster = cluster
         self._api_max = api_max
         self._hostname = hostname
@@ -64,8 +74,10 @@ class DockerApi:
             SocketInUse: a server answers there already, or something that is no socket lies there.
         """
         closing = asyncio.Event()
-        runner = web.ServerRunner(self._server(closing), shutdown_timeout=CLOSE_TIMEOUT_S)
-        with claimed(Path(path), mode=mode) as listener:
+        async with AsyncExitStack() as stack:
+            engine = await stack.enter_async_context(local_engine(self._engine)) if self._engine is not None else None
+            listener = stack.enter_context(claimed(Path(path), mode=mode))
+            runner = web.ServerRunner(self._server(closing, engine), shutdown_timeout=CLOSE_TIMEOUT_S)
             await runner.setup()
             try:
                 await web.SockSite(runner, listener).start()
@@ -74,9 +86,9 @@ class DockerApi:
                 closing.set()
                 await runner.cleanup()
 
-    def _server(self, closing: asyncio.Event) -> web.Server:
+    def _server(self, closing: asyncio.Event, engine: LocalEngine | None) -> web.Server:
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
-            return await self._answer(request, closing)
+            return await self._answer(request, closing, engine)
 
         return web.Server(
             answer,
@@ -91,15 +103,18 @@ class DockerApi:
             max_headers=FIELDS_MAX,
         )
 
-    async def _answer(self, request: web.BaseRequest, closing: asyncio.Event) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.BaseRequest, closing: asyncio.Event, engine: LocalEngine | None
+    ) -> web.StreamResponse:
         """Answer a request; whatever goes wrong is answered too, unless an answer has begun."""
         headers = request[HEADERS] = {"Server": f"skep/{VERSION} (linux)"}
         version, path = _split(request.path)
-        found = routes.find(request.method, path)
+        found = routes.find(request.method, path, engine=engine is not None)
         if found is None:
             return error_answer(PAGE_NOT_FOUND, 404)
         handler, args = found
-        headers |= {"Api-Version": self._api_max, "Ostype": "linux"}
+        spoken = older(self._api_max, engine.api_version if engine is not None else "")
+        headers |= {"Api-Version": spoken, "Ostype": "linux"}
         if (refusal := self._refusal(version)) is not None:
             return refusal
         headers["Docker-Experimental"] = "false"
@@ -111,6 +126,8 @@ class DockerApi:
             hostname=self._hostname or self._cluster.hostname,
             closing=closing,
             unsupported=self._unsupported,
+            engine=engine,
+            registry=self._registry,
         )
         try:
             return await handler(call)
@@ -123,12 +140,12 @@ class DockerApi:
         """Return why a version of the API is not spoken; None if it is."""
         if not version:
             return None
-        asked = _numbers(version)
-        if asked > _numbers(self._api_max):
+        asked = numbers(version)
+        if asked > numbers(self._api_max):
             return error_answer(
                 f"client version {version} is too new. Maximum supported API version is {self._api_max}", 400
             )
-        if asked < _numbers(API_MIN):
+        if asked < numbers(API_MIN):
             # clients that old expect plain text (recorded)
             why = f"client version {version} is too old. Minimum supported API version is {API_MIN}, "
             return web.Response(text=why + "please upgrade your client to a newer version\n", status=400)
@@ -150,7 +167,3 @@ def _split(path: str) -> tuple[str, str]:
     """Return the version that a path begins with, empty if none, and the rest."""
     found = _VERSIONED.fullmatch(path)
     return (found[1], found[2]) if found else ("", path)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part)

@@ -1,0 +1,115 @@
+"""Networks of both: the swarm's are skep's, those of one machine the engine's.
+
+As on a swarm's manager, a full name or id beats the beginning of an id, and the swarm's network the engine's. What the
+engine shows of the swarm's networks is left out: as a worker it only knows those that its tasks are on.
+"""
+
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from aiohttp import web
+from skep.core.lookup import find_network
+from skep.core.rejected import Rejected
+from skep.core.state import ClusterState
+from skep.model.network import Network
+
+from skep_adapters.docker_api import handle_networks
+from skep_adapters.docker_api.answers import json_answer, list_answer
+from skep_adapters.docker_api.bodies import NetworkBody
+from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.errors import ApiError
+from skep_adapters.docker_api.passthrough import passed_on, the_engine
+from skep_adapters.docker_api.passthrough_engine import EngineGone
+from skep_adapters.docker_api.passthrough_system import verbatim
+from skep_adapters.docker_api.render_network import render_network
+
+_LOG = structlog.get_logger("skep.docker_api")
+
+#: What only the engine knows of a network of the swarm: who is on it on this machine, and which machines it reaches.
+_OF_THE_MACHINE = ("Containers", "Peers")
+
+
+async def list_networks(call: Call) -> web.StreamResponse:
+    """Answer the engine's networks and the swarm's; the swarm's alone while the engine does not answer."""
+    ours = await handle_networks.wanted(call)
+    theirs: list[Any] = []
+    try:
+        heard = await the_engine(call).ask(call.request.rel_url.raw_path_qs)
+    except EngineGone as gone:
+        _LOG.warning("networks of this machine are left out", reason=str(gone))
+    else:
+        if heard.status != web.HTTPOk.status_code:
+            return verbatim(heard)
+        theirs = [one for one in heard.json() if one.get("Scope") != "swarm"]
+    return await list_answer(
+        call.request, [*theirs, *ours], lambda one: render_network(one) if isinstance(one, Network) else one
+    )
+
+
+async def create(call: Call) -> web.StreamResponse:
+    """Begin a network: the swarm's if it is to be an overlay or of the swarm's scope."""
+    body = await call.body(NetworkBody)
+    if body.driver == "overlay" or body.scope == "swarm":
+        return await handle_networks.create(call)
+    if await _ours(call, body.name, exactly=True) is not None:
+        raise ApiError(409, f"network with name {body.name} already exists")
+    return await passed_on(call, await call.raw_body())
+
+
+async def inspect(call: Call) -> web.StreamResponse:
+    """Answer one network."""
+    if call.param("scope") == "local" or not await _is_ours(call):
+        return await passed_on(call)
+    network = await _ours(call, call.ref)
+    if network is None:
+        raise ApiError(404, f"network {call.ref} not found")
+    call.truth("verbose")
+    try:
+        seen = await _theirs(call, network.id)
+    except EngineGone:
+        seen = {}
+    return json_answer(render_network(network) | {name: seen[name] for name in _OF_THE_MACHINE if seen.get(name)})
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    """End a network."""
+    if await _is_ours(call):
+        return await handle_networks.remove(call)
+    return await passed_on(call)
+
+
+async def _is_ours(call: Call) -> bool:
+    """Whether the swarm's network is meant; what the engine has by that very name comes before the start of an id."""
+    if await _ours(call, call.ref, exactly=True) is not None:
+        return True
+    if call.param("scope") == "swarm":
+        return True
+    if await _ours(call, call.ref) is None:
+        return False
+    theirs = await _theirs(call, call.ref)
+    return theirs.get("Scope") == "swarm" or call.ref not in (theirs.get("Name"), theirs.get("Id"))
+
+
+async def _ours(call: Call, ref: str, *, exactly: bool = False) -> Network | None:
+    """Return the swarm's network of that name or id, or of which that is the beginning of the id, if there is one."""
+    if not call.cluster.active:
+        return None
+
+    def ask(state: ClusterState) -> Network | None:
+        try:
+            found = find_network(state, ref)
+        except Rejected:
+            return None
+        return found if not exactly or ref in (found.id, found.spec.name) else None
+
+    return await call.read(ask)
+
+
+async def _theirs(call: Call, ref: str) -> dict[str, Any]:
+    """Return the engine's network of that name; empty if it has none."""
+    query = call.request.rel_url.raw_query_string
+    target = f"/networks/{quote(ref, safe='')}" + (f"?{query}" if query else "")
+    heard = await the_engine(call).ask(target)
+    document: Any = heard.json() if heard.status == web.HTTPOk.status_code else {}
+    return document if isinstance(document, dict) else {}
