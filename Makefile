@@ -1,4 +1,4 @@
-# What a person types: up, test, bench, sim, fmt, tables, clean. Needs python3 (3.11 or newer) with venv, and make.
+# What a person types: up, test, bench, sim, fmt, tables, proto, clean. Needs python3 (3.11 or newer) with venv, and make.
 
 PYTHON ?= python3
 #: more arguments for `skep up`: make up ARGS="--nodes 5"
@@ -29,7 +29,7 @@ define stage
  exit $$code
 endef
 
-.PHONY: up test bench sim fmt tables clean
+.PHONY: up test bench sim fmt tables proto clean
 
 up: $(VENV)/installed
 	@exec $(BIN)/skep up --data ./data $(ARGS)
@@ -60,6 +60,10 @@ fmt: $(VENV)/installed-test
 # the tables of docs/vocabulary.md
 tables: $(VENV)/installed-test
 	@$(BIN)/python docs/generate.py
+
+# SwarmKit's messages and stubs, from the .proto files
+proto: $(VENV)/installed-test
+	@$(BIN)/python tests/swarmkit/generate_wire.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -12,6 +12,9 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = ("engine", "adapters")
 OTHER = ("tests", "benchmarks", "docs")
 
+#: Not ours: what other programs write.
+GENERATED = ("_pb2.py", "_grpc.py")
+
 
 class Source(Struct, frozen=True):
     """A file of ours."""
@@ -55,7 +58,12 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def sources() -> list[Source]:
     """Every Python file of the project."""
-    return [_read(path) for folder in (*SHIPPED, *OTHER) for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [
+        _read(path)
+        for folder in (*SHIPPED, *OTHER)
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if not path.name.endswith(GENERATED)
+    ]
 
 
 @pytest.fixture(scope="session")
