@@ -13,7 +13,7 @@ TaskRenderer = Callable[[AssignedTask], objects_pb2.Task]
 
 
 def render_assignments(
-    message: AssignmentsMessage, *, task: TaskRenderer = render_task
+    message: AssignmentsMessage, task: TaskRenderer = render_task
 ) -> dispatcher_pb2.AssignmentsMessage:
     """Return a message of an Assignments stream.
 
