@@ -30,6 +30,7 @@ from skep_adapters.docker_api import DockerApi
 from skep_adapters.sqlite.files import make_directory
 from skep_adapters.sqlite.lock import ProcessLock
 from skep_adapters.sqlite.storage import SqliteStorage
+from skep_adapters.swarmkit.server import WorkerPort
 
 #: A task of a local process takes a handful of files, and 1,024 is the usual soft limit. Tasks inherit it, so it is
 #: not the hard limit, which may be a billion: programs that close "all" files would take minutes.
@@ -92,6 +93,7 @@ async def _opened(options: UpOptions) -> AsyncIterator[Cluster]:
                 nodes=options.node_names,
                 advertise_addr=options.advertise_addr,
                 init=False,
+                gate=WorkerPort(options.listen_addr),
             )
         )
         api = DockerApi(cluster, api_max=options.api_max, unsupported=unsupported(options))

@@ -26,6 +26,8 @@ API_MIN, API_MAX = "1.24", "1.44"
 UNIX = "unix://"
 SOCKET_NAME = "skep.sock"
 
+_LISTEN_ADDR = re.compile(r"(?:[0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
+
 _API_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 
 
@@ -64,6 +66,14 @@ class UpOptions:
 
     advertise_addr: Annotated[str, Parameter(help="Address that this machine's nodes say they have.")] = "127.0.0.1"
 
+    listen_addr: Annotated[
+        str,
+        Parameter(
+            show_default=False,
+            help="Where Docker Engines join, HOST:PORT. [default: what docker swarm init says, 0.0.0.0:2377]",
+        ),
+    ] = ""
+
     api_max: Annotated[str, Parameter(help="Newest version of the Docker API to speak.")] = API_MAX
 
     @property
@@ -99,6 +109,8 @@ def check(options: UpOptions) -> None:
         raise OptionError(f"--nodes {options.nodes}: must be from 1 to {NODES_MAX}")
     if options.catalog is not None and options.executor != "process":
         raise OptionError(f"--catalog {options.catalog}: only --executor process runs what a catalogue says")
+    if options.listen_addr and not _LISTEN_ADDR.fullmatch(options.listen_addr):
+        raise OptionError(f"--listen-addr {options.listen_addr!r}: must be HOST:PORT, an IPv6 host in brackets")
     try:
         ipaddress.ip_address(options.advertise_addr)
     except ValueError:

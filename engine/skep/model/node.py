@@ -60,11 +60,12 @@ class NodeStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class ManagerStatus(Struct, frozen=True, omit_defaults=True):
-    """What a manager is to the others; `addr` is host:port."""
+    """What a manager is to the others; `addr` is host:port, and so is `listen_addr`, where it listens for them."""
 
     leader: bool = False
     reachability: str = "reachable"
     addr: str = ""
+    listen_addr: str = ""
 
 
 class Node(Struct, frozen=True, kw_only=True):

@@ -52,6 +52,11 @@ class Broker:
         for message, _ in self._live.values():
             _hand(session, message)
 
+    def options_of(self, subscription_id: str) -> LineOptions | None:
+        """Return what a subscription asks for; None if it ended."""
+        live = self._live.get(subscription_id)
+        return live[0].options if live is not None else None
+
     async def publish(
         self, subscription_id: str, node_id: NodeId, lines: Sequence[PublishedLine], *, close: bool
     ) -> bool:

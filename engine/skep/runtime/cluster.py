@@ -9,7 +9,7 @@ one). Several clusters live in one process without knowing each other.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import TypeVar
 
 import anyio
@@ -29,6 +29,7 @@ from skep.runtime import watching
 from skep.runtime.engine import Engine, ExecutorFactory, LocalNodes
 from skep.runtime.errors import AlreadyInSwarm, EngineFailed, NoSwarm, TimedOut
 from skep.runtime.facades import Configs, Networks, Nodes, Secrets, Services, Tasks
+from skep.runtime.gate import Gate, OpenGate
 from skep.runtime.memory import MemoryStorage
 from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.simulated import SimulatedExecutor
@@ -42,7 +43,9 @@ T = TypeVar("T")
 class Cluster:
     """One node's view of a swarm, and the swarm's engine where there is one. Made by `Cluster.open`."""
 
-    def __init__(self, storage: Storage, nodes: LocalNodes, *, clock: Clock, ids: Ids, group: TaskGroup) -> None:
+    def __init__(
+        self, storage: Storage, nodes: LocalNodes, *, clock: Clock, ids: Ids, group: TaskGroup, gate: Gate | None
+    ) -> None:
         self.clock = clock
         self.ids = ids
         self.swarm = Swarm(self)
@@ -56,6 +59,7 @@ class Cluster:
         self._storage = storage
         self._local = nodes
         self._group = group
+        self._gate = gate
         self._engine: Engine | None = None
         self._scope: anyio.CancelScope | None = None
         self._ended = anyio.Event()
@@ -74,15 +78,17 @@ class Cluster:
         init: bool = True,
         clock: Clock | None = None,
         ids: Ids | None = None,
+        gate: Gate | None = None,
     ) -> AsyncIterator["Cluster"]:
         """Open what `storage` keeps (memory by default), recover it, and run it until the block is left.
 
         `nodes` is how many nodes live in this process, or their names; the first one is the manager. `executor` makes
         each node's executor, of its name and number (simulated by default). With `init` a swarm is begun where there is
-        none; a daemon leaves that to its user.
+        none; a daemon leaves that to its user. Through the `gate` workers from outside come in, if there is one.
 
         Raises:
             LogLocked, LogDamaged, LogError: the log cannot be opened.
+            CannotListen: the address for workers is taken.
             EngineFailed: the engine failed while the block ran; the block was cancelled.
         """
         names = tuple(nodes) if not isinstance(nodes, int) else _names(nodes)
@@ -102,6 +108,7 @@ class Cluster:
                     clock=clock,
                     ids=ids or RandomIds(),
                     group=group,
+                    gate=gate,
                 )
                 await cluster._resume()
                 opened = True
@@ -207,13 +214,20 @@ class Cluster:
 
     # --- beginning and ending; called by `Swarm`
 
-    async def begin(self, first_words: Callable[[Engine], Awaitable[None]]) -> Engine:
-        """Begin a log, say `first_words` in it, and run it."""
+    async def begin(self, first_words: Callable[[Engine, str], Awaitable[None]], listen_addr: str = "") -> Engine:
+        """Begin a log, say `first_words` in it, and run it; they are told where workers come in, if they do."""
         async with self._changing:
             if self._engine is not None:
                 raise AlreadyInSwarm
-            store = await self._storage.begin()
-            return await self._start(store, first_words)
+            opened = self._gate.open(listen_addr) if self._gate is not None else None
+            addr = opened.addr if opened is not None else ""
+            try:
+                store = await self._storage.begin()
+                return await self._start(store, lambda engine: first_words(engine, addr), opened)
+            except BaseException:
+                if opened is not None:
+                    opened.close()
+                raise
 
     async def end(self) -> None:
         """Stop the engine of a swarm that was left, and close its log for good."""
@@ -227,12 +241,16 @@ class Cluster:
         if (await store.log.head()).position == START:
             await store.aclose()  # a crash cut an init short before its first record
             return
-        await self._start(store, None)
+        await self._start(store, None, None)
 
-    async def _start(self, store: Store, first_words: Callable[[Engine], Awaitable[None]] | None) -> Engine:
+    async def _start(
+        self, store: Store, first_words: Callable[[Engine], Awaitable[None]] | None, opened: OpenGate | None
+    ) -> Engine:
         engine = Engine(store, self._local, clock=self.clock, ids=self.ids, version=VERSION)
         try:
             state = await engine.recover()
+            if self._gate is not None and opened is None and state.cluster is not None and not state.left:
+                opened = self._gate.open(_listen_addr(state))
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await store.aclose()
@@ -243,7 +261,7 @@ class Cluster:
         self.recovered = _told(engine, state)
         self._ended = anyio.Event()
         try:
-            await self._group.start(self._run, engine, first_words)
+            await self._group.start(self._run, engine, first_words, opened)
         except BaseExceptionGroup as failed:
             raise _only(failed) from None
         # not before its own start is through: it would find the first client's keys and nothing that needs them
@@ -254,12 +272,17 @@ class Cluster:
         self,
         engine: Engine,
         first_words: Callable[[Engine], Awaitable[None]] | None,
+        opened: OpenGate | None,
         *,
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
         try:
             with anyio.CancelScope() as self._scope:
-                await engine.run(first_words, task_status=task_status)
+                async with anyio.create_task_group() as group:
+                    await group.start(engine.run, first_words)
+                    async with opened.serve(engine) if opened is not None else nullcontext():
+                        task_status.started()
+                        await anyio.sleep_forever()
         finally:
             self._engine = self._scope = None
             try:
@@ -277,6 +300,10 @@ class Cluster:
 
 def _names(count: int) -> tuple[str, ...]:
     return tuple(f"node{number}" for number in range(1, count + 1))
+
+
+def _listen_addr(state: ClusterState) -> str:
+    return next((node.manager.listen_addr for node in state.nodes.values() if node.manager is not None), "")
 
 
 def _told(engine: Engine, state: ClusterState) -> str:

@@ -4,6 +4,7 @@ Sessions and heartbeats are its soft state; silence becomes a command (`skep.run
 durable first. Its shape is SwarmKit's; see `skep.ports.link`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
@@ -73,6 +74,8 @@ class Dispatcher:
         self.liveness = Liveness(writer, self.sessions)
         self._registrations = Registrations()
         self._unreadable: dict[SecretId, None] = {}
+        #: set when any node registers, and then another one
+        self._arrived = asyncio.Event()
         #: the keys of the data plane, sealed and in plain
         self._keys: tuple[tuple[NetworkKey, ...], tuple[PlainKey, ...]] = ((), ())
         self.broker = Broker(writer, self.sessions, ids=ids)
@@ -101,6 +104,8 @@ class Dispatcher:
         if former is not None:
             former.end("another session of this node began")
         self.sessions[node_id] = session
+        self._arrived.set()
+        self._arrived = asyncio.Event()
         self.liveness.heard(node_id, self.heartbeat_s)
         try:
             await self._submit(
@@ -127,6 +132,12 @@ class Dispatcher:
             with suppress(LinkError):  # what cannot be said now shows when its heartbeats are missed
                 node_ids = (session.node_id,)
                 await self._submit(session.node_id, ObserveNodes(node_ids, NodeState.DISCONNECTED, TOOK_LEAVE))
+
+    async def expected(self, node_id: NodeId) -> Session:
+        """Return a node's live session, as soon as there is one."""
+        while (session := self.sessions.get(node_id)) is None or session.ended:
+            await self._arrived.wait()
+        return session
 
     def find(self, session_id: str, node_id: NodeId) -> Session:
         """Return a node's live session; raise `LinkError` if it is another or has ended."""

@@ -34,6 +34,10 @@ class LastManager(EngineError):
         )
 
 
+class CannotListen(EngineError):
+    """The address for workers cannot be listened at."""
+
+
 class Unavailable(EngineError):
     """The engine takes no commands just now (its log cannot be written); try again. Nothing was done."""
 

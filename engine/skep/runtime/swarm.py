@@ -52,8 +52,8 @@ class SwarmHome(Protocol):
         """The name of this node."""
         ...
 
-    async def begin(self, first_words: Callable[[Engine], Awaitable[None]]) -> Engine:
-        """Begin a log and run it."""
+    async def begin(self, first_words: Callable[[Engine, str], Awaitable[None]], listen_addr: str) -> Engine:
+        """Begin a log and run it; `first_words` are told where workers come in."""
         ...
 
     async def end(self) -> None:
@@ -83,20 +83,22 @@ class Swarm:
     ) -> NodeId:
         """Begin a swarm with this node as its manager, and return the node's id.
 
-        `listen_addr` is kept for the worker protocol, which is not there yet.
+        Workers from outside come in at `listen_addr`, where the cluster has a gate for them. Where `advertise_addr` has
+        no port, they are told that of the gate.
 
         Raises:
             AlreadyInSwarm: there is one.
+            CannotListen: `listen_addr` is taken.
             Rejected: a value cannot be.
         """
-        del listen_addr, force_new_cluster
+        del force_new_cluster
         wanted = spec or DEFAULT_SWARM_SPEC
         check_swarm(wanted, new=True)
         available = parse_availability(availability) if availability else Availability.ACTIVE
-        host, port = _split(advertise_addr)
         node_id = NodeId(self._home.ids.new())
 
-        async def first_words(engine: Engine) -> None:
+        async def first_words(engine: Engine, listening: str) -> None:
+            host, port = _split(advertise_addr, _split(listening)[1])
             keyring = engine.store.keyring
             root = new_root(self._home.clock.now())
             key = await seal(keyring, f"root-{self._home.ids.new()}", root.key)
@@ -121,12 +123,12 @@ class Swarm:
                     specs=(NodeSpec(labels={}, role=Role.MANAGER, availability=available),),
                     descriptions=(NodeDescription(hostname=self._home.hostname),),
                     addrs=(host,),
-                    managers=(ManagerStatus(leader=True, addr=f"{f'[{host}]' if ':' in host else host}:{port}"),),
+                    managers=(ManagerStatus(leader=True, addr=_join(host, port), listen_addr=listening),),
                 ),
                 actor=actor,
             )
 
-        await self._home.begin(first_words)
+        await self._home.begin(first_words, listen_addr)
         return node_id
 
     async def inspect(self) -> Cluster:
@@ -236,11 +238,15 @@ def _rotations(spec: SwarmSpec) -> int:
     return spec.ca_config.force_rotate if spec.ca_config is not None else 0
 
 
-def _split(addr: str) -> tuple[str, str]:
+def _join(host: str, port: str) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _split(addr: str, default_port: str = str(SWARM_PORT)) -> tuple[str, str]:
     """Return host and port of "host", "host:port", "v6" or "[v6]:port", each with its default."""
     if addr.startswith("["):
         host, _, rest = addr[1:].partition("]")
         port = rest.removeprefix(":")
     else:
         host, _, port = addr.partition(":") if addr.count(":") == 1 else (addr, "", "")
-    return host or "127.0.0.1", port or str(SWARM_PORT)
+    return host or "127.0.0.1", port or default_port

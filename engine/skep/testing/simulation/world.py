@@ -117,7 +117,7 @@ class World:
             executor=lambda _name, _number: SimulatedExecutor(self._behave, clock=self.clock),
         ) as cluster:
             if not cluster.active:
-                await cluster.begin(self._first_words)
+                await cluster.begin(lambda engine, _: self._first_words(engine))
             engine = cluster.engine
             engine.writer.on_durable.append(lambda durable: self._look(engine, durable))
             engine.writer.on_recovered.append(lambda: self.always.begin(engine.writer.state))

@@ -1,0 +1,110 @@
+"""The port that Docker Engines join at: one listener, TLS, and every method of the worker protocol."""
+
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import anyio
+import structlog
+from grpclib.const import Handler
+from grpclib.server import Server
+from skep.runtime.engine import Engine
+from skep.runtime.errors import CannotListen
+from skep.runtime.swarm import SWARM_PORT
+
+from skep_adapters.swarmkit.methods import Unimplemented
+from skep_adapters.swarmkit.serve_ca import Authority, NodeAuthority
+from skep_adapters.swarmkit.serve_dispatcher import Dispatcher
+from skep_adapters.swarmkit.serve_log_broker import LogBroker
+from skep_adapters.swarmkit.trust import Trust
+
+#: Connections that wait to be taken: all agents come back at once when a manager starts again.
+BACKLOG = 1024
+
+_log = structlog.get_logger("skep.swarmkit")
+
+
+class _Servable(Protocol):
+    def __mapping__(self) -> Mapping[str, Handler]: ...
+
+
+class Offered:
+    """All that is offered, as one."""
+
+    def __init__(self, parts: Iterable[_Servable]) -> None:
+        self._handlers = {path: handler for part in parts for path, handler in part.__mapping__().items()}
+
+    def __mapping__(self) -> Mapping[str, Handler]:
+        """Return every handler by its method's path."""
+        return self._handlers
+
+
+class WorkerPort:
+    """Implements `Gate`. With `listen_addr`, host:port, workers come in there, whatever the swarm says."""
+
+    def __init__(self, listen_addr: str = "") -> None:
+        self._listen_addr = listen_addr
+
+    def open(self, listen_addr: str) -> "OpenPort":
+        """Listen; raises `CannotListen`."""
+        host, port = _split(self._listen_addr or listen_addr)
+        try:
+            return OpenPort(socket.create_server((host, port), family=_family(host), backlog=BACKLOG))
+        except OSError as error:
+            raise CannotListen(f"failed to listen for workers at {_join(host, port)}: {error.strerror}") from None
+
+
+class OpenPort:
+    """Implements `OpenGate`."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+
+    @property
+    def addr(self) -> str:
+        """Where it listens, host:port."""
+        host, port = self._listener.getsockname()[:2]
+        return _join(host, port)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.close()
+
+    @asynccontextmanager
+    async def serve(self, engine: Engine) -> AsyncIterator[None]:
+        """Let workers in."""
+        trust = Trust(engine)
+        await trust.begin()
+        offered = Offered((Authority(engine), NodeAuthority(engine), Dispatcher(engine), LogBroker(engine)))
+        server = Server([offered, Unimplemented(offered.__mapping__())])
+        async with anyio.create_task_group() as group:
+            await server.start(sock=self._listener, ssl=trust.context, backlog=BACKLOG)
+            try:
+                group.start_soon(trust.run)
+                group.start_soon(engine.upkeep.run)
+                _log.info("swarmkit.listening", addr=self.addr)
+                yield
+            finally:
+                group.cancel_scope.cancel()
+                server.close()
+                with anyio.CancelScope(shield=True):
+                    await server.wait_closed()
+
+
+def _split(addr: str) -> tuple[str, int]:
+    """Return host and port of "host", "host:port", "v6" or "[v6]:port"; by default everywhere and the swarm's port."""
+    if addr.startswith("["):
+        host, _, rest = addr[1:].partition("]")
+        port = rest.removeprefix(":")
+    else:
+        host, _, port = addr.partition(":") if addr.count(":") == 1 else (addr, "", "")
+    return host or "0.0.0.0", int(port) if port else SWARM_PORT  # noqa: S104 - as Docker does where nobody says else
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
