@@ -11,6 +11,7 @@ import gc
 import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import anyio
 import structlog
@@ -22,6 +23,7 @@ from skep_adapters.cli import program_log
 from skep_adapters.cli.executors import executor_factory, unsupported
 from skep_adapters.cli.failures import is_bug
 from skep_adapters.cli.greeting import greet
+from skep_adapters.cli.local_engine import LocalEngine, find
 from skep_adapters.cli.options import UpOptions
 from skep_adapters.cli.sd_notify import notify
 from skep_adapters.cli.stopping import stop_on_signals
@@ -60,12 +62,13 @@ async def _serve(options: UpOptions) -> None:
     async with anyio.create_task_group() as group:
         with anyio.CancelScope() as work:
             await group.start(stop_on_signals, work)
-            async with _opened(options) as cluster:
+            local = find(options)
+            async with _opened(options, local) as cluster:
                 # nothing that recovery made is garbage, and looking through it takes long
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*GC_THRESHOLDS)
-                greet(options, cluster)
+                greet(options, cluster, local)
                 notify("READY=1")
                 await anyio.sleep_forever()
         group.cancel_scope.cancel()
@@ -73,9 +76,9 @@ async def _serve(options: UpOptions) -> None:
 
 
 @asynccontextmanager
-async def _opened(options: UpOptions) -> AsyncIterator[Cluster]:
+async def _opened(options: UpOptions, local: Path | None) -> AsyncIterator[Cluster]:
     async with AsyncExitStack() as stack:
-        executor = executor_factory(options)
+        executor = executor_factory(options, local)
         # what is refused leaves nothing behind: only a socket in the data directory is looked at when that is there
         check_vacant([path for path in options.sockets if not path.is_relative_to(options.directory)])
         make_directory(options.directory)
@@ -93,10 +96,10 @@ async def _opened(options: UpOptions) -> AsyncIterator[Cluster]:
                 nodes=options.node_names,
                 advertise_addr=options.advertise_addr,
                 init=False,
-                gate=WorkerPort(options.listen_addr),
+                gate=WorkerPort(options.listen_addr, LocalEngine(local).attend if local is not None else None),
             )
         )
-        api = DockerApi(cluster, api_max=options.api_max, unsupported=unsupported(options))
+        api = DockerApi(cluster, api_max=options.api_max, unsupported=unsupported(options, local), engine=local)
         for path in options.sockets:
             await stack.enter_async_context(api.serve_unix(path))
         _log.info("daemon.ready", version=VERSION, sockets=[str(path) for path in options.sockets])

@@ -10,18 +10,20 @@ from skep.runtime.engine import ExecutorFactory
 from skep_adapters.cli.options import UpOptions
 
 
-def executor_factory(options: UpOptions) -> ExecutorFactory:
-    """Return what makes the executor of a node, by its name.
+def executor_factory(options: UpOptions, engine: Path | None) -> ExecutorFactory:
+    """Return what makes the executor of a node, by its name; with an `engine`, Docker's own, it is outside.
 
     Raises:
         CatalogError: the catalogue cannot be used.
     """
-    return _processes(options.directory / "nodes", options.catalog) if options.executor == "process" else _simulated()
+    if engine is not None:
+        return lambda _name, _number: None
+    return _simulated() if options.executor == "simulated" else _processes(options.directory / "nodes", options.catalog)
 
 
-def unsupported(options: UpOptions) -> Callable[[ServiceSpec], Sequence[str]] | None:
-    """Return what names the fields of a service's spec that its tasks would do without; None if nothing is run."""
-    if options.executor != "process":
+def unsupported(options: UpOptions, engine: Path | None) -> Callable[[ServiceSpec], Sequence[str]] | None:
+    """Return what names the fields of a service's spec that its tasks would do without; None if there are none."""
+    if options.executor == "simulated" or engine is not None:
         return None
     from skep_adapters.process.recipe import fields_without_effect  # noqa: PLC0415 - only this kind needs it
 

@@ -1,17 +1,20 @@
 """What a person who started the daemon reads: what it found, and what to type next."""
 
 import sys
+from pathlib import Path
 
 from skep.runtime.cluster import Cluster
 
 from skep_adapters.cli.options import UNIX, UpOptions
 
 
-def greet(options: UpOptions, cluster: Cluster) -> None:
+def greet(options: UpOptions, cluster: Cluster, engine: Path | None) -> None:
     """Print it to standard output; a reader that went away is no matter."""
     found = f"recovered {cluster.recovered}" if cluster.active else f"new: no swarm in {options.directory} yet"
     next_step = "docker node ls" if cluster.active else "docker swarm init"
     try:
+        if engine is not None:
+            sys.stdout.write(f"tasks run in the Docker Engine at {UNIX}{engine}\n")
         sys.stdout.write(f"{found}\nexport DOCKER_HOST={UNIX}{options.sockets[0]}\n{next_step}\n")
         sys.stdout.flush()
     except BrokenPipeError:

@@ -54,9 +54,15 @@ class UpOptions:
     ] = ()
 
     executor: Annotated[
-        Literal["process", "simulated"],
-        Parameter(help="What runs tasks: processes of this machine, or nothing at all."),
-    ] = "process"
+        Literal["auto", "process", "simulated"],
+        Parameter(
+            help="What runs this machine's tasks: its Docker Engine, processes, or nothing. auto takes what is there."
+        ),
+    ] = "auto"
+
+    engine: Annotated[
+        str, Parameter(show_default=False, help="Docker Engine that runs this machine's tasks, unix://PATH.")
+    ] = ""
 
     nodes: Annotated[int, Parameter(help="How many nodes live in this process; the first is the manager.")] = 1
 
@@ -107,7 +113,8 @@ def check(options: UpOptions) -> None:
         _check_socket_path(path)
     if not 1 <= options.nodes <= NODES_MAX:
         raise OptionError(f"--nodes {options.nodes}: must be from 1 to {NODES_MAX}")
-    if options.catalog is not None and options.executor != "process":
+    _check_engine(options)
+    if options.catalog is not None and (options.executor == "simulated" or options.engine):
         raise OptionError(f"--catalog {options.catalog}: only --executor process runs what a catalogue says")
     if options.listen_addr and not _LISTEN_ADDR.fullmatch(options.listen_addr):
         raise OptionError(f"--listen-addr {options.listen_addr!r}: must be HOST:PORT, an IPv6 host in brackets")
@@ -120,6 +127,17 @@ def check(options: UpOptions) -> None:
     version = options.api_max
     if not _API_VERSION.fullmatch(version) or not _numbers(API_MIN) <= _numbers(version) <= _numbers(API_MAX):
         raise OptionError(f"--api-max {version!r}: must be a version of the Docker API from {API_MIN} to {API_MAX}")
+
+
+def _check_engine(options: UpOptions) -> None:
+    if not options.engine:
+        return
+    if not options.engine.startswith(UNIX) or options.engine == UNIX:
+        raise OptionError(f"--engine {options.engine!r}: must be unix://PATH")
+    if options.executor != "auto":
+        raise OptionError(f"--engine {options.engine}: it would run nothing beside --executor {options.executor}")
+    if options.nodes > 1:
+        raise OptionError(f"--engine {options.engine}: one engine is one node, not --nodes {options.nodes}")
 
 
 def _check_host(host: str) -> None:

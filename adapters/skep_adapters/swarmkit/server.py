@@ -1,9 +1,9 @@
 """The port that Docker Engines join at: one listener, TLS, and every method of the worker protocol."""
 
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 import structlog
@@ -25,6 +25,10 @@ BACKLOG = 1024
 _log = structlog.get_logger("skep.swarmkit")
 
 
+#: What runs beside the server: for the engine that it serves.
+Beside = Callable[[Engine], Coroutine[Any, Any, None]]
+
+
 class _Servable(Protocol):
     def __mapping__(self) -> Mapping[str, Handler]: ...
 
@@ -41,25 +45,31 @@ class Offered:
 
 
 class WorkerPort:
-    """Implements `Gate`. With `listen_addr`, host:port, workers come in there, whatever the swarm says."""
+    """Implements `Gate`. With `listen_addr`, host:port, workers come in there, whatever the swarm says.
 
-    def __init__(self, listen_addr: str = "") -> None:
+    `beside` runs as long as workers are served.
+    """
+
+    def __init__(self, listen_addr: str = "", beside: Beside | None = None) -> None:
         self._listen_addr = listen_addr
+        self._beside = beside
 
     def open(self, listen_addr: str) -> "OpenPort":
         """Listen; raises `CannotListen`."""
         host, port = _split(self._listen_addr or listen_addr)
         try:
-            return OpenPort(socket.create_server((host, port), family=_family(host), backlog=BACKLOG))
+            listener = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
         except OSError as error:
             raise CannotListen(f"failed to listen for workers at {_join(host, port)}: {error.strerror}") from None
+        return OpenPort(listener, self._beside)
 
 
 class OpenPort:
     """Implements `OpenGate`."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, beside: Beside | None) -> None:
         self._listener = listener
+        self._beside = beside
 
     @property
     def addr(self) -> str:
@@ -83,6 +93,8 @@ class OpenPort:
             try:
                 group.start_soon(trust.run)
                 group.start_soon(engine.upkeep.run)
+                if self._beside is not None:
+                    group.start_soon(self._beside, engine)
                 _log.info("swarmkit.listening", addr=self.addr)
                 yield
             finally:

@@ -45,8 +45,8 @@ _log = structlog.get_logger("skep.engine")
 
 ENGINE = Actor("engine")
 
-#: What makes the executor of the node with this name and number (from 1).
-ExecutorFactory = Callable[[str, int], Executor]
+#: What makes the executor of the node with this name and number (from 1); None where its agent is outside.
+ExecutorFactory = Callable[[str, int], Executor | None]
 
 
 class LocalNodes(Struct, frozen=True):
@@ -121,9 +121,12 @@ class Engine:
             group.start_soon(self.dispatcher.liveness.run)
             group.start_soon(self._checkpoint_forever)
             for number, (name, node_id, addr) in enumerate(zip(self._nodes.names, members, addrs, strict=True), 1):
+                executor = self._nodes.executor(name, number)
+                if executor is None:
+                    continue
                 agent = Agent(
                     self.dispatcher.link(node_id),
-                    self._nodes.executor(name, number),
+                    executor,
                     self._nodes.lines,
                     node_id=node_id,
                     hostname=name,

@@ -1,0 +1,132 @@
+"""The Docker Engine of this machine: found when the daemon starts, and kept a member of the swarm for its own node.
+
+To the engine skep is a swarm that it joined as a worker. Its node is the manager's: the token by which it joins is good
+for that node only, and is known to this process alone. It joins again whenever it is in no swarm, and leaves with skep.
+"""
+
+import asyncio
+import contextlib
+import socket
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+import structlog
+from skep.model.ids import NodeId
+from skep.runtime.engine import Engine
+from skep.runtime.errors import EngineError
+
+from skep_adapters.cli.options import UNIX, OptionError, UpOptions
+
+#: Where Docker's packages have it.
+DEFAULT_SOCKET = Path("/var/run/docker.sock")
+
+#: An engine that is there answers at once; one that is frozen must not hold up the start.
+FIND_TIMEOUT_S = 5.0
+
+#: dockerd itself gives up joining after 20 seconds.
+ASK_TIMEOUT_S = 40.0
+
+LOOK_EVERY_S = 5.0
+
+_log = structlog.get_logger("skep.local_engine")
+
+
+class LocalEngineError(EngineError):
+    """The engine of this machine refused; the message says why."""
+
+
+def find(options: UpOptions) -> Path | None:
+    """Return the socket of the engine that runs this machine's tasks; None if another executor does.
+
+    Raises:
+        OptionError: `--engine` names one that does not answer.
+    """
+    if options.engine:
+        path = Path(options.engine.removeprefix(UNIX)).absolute()
+        if not _answers(path):
+            raise OptionError(f"--engine {options.engine}: no Docker Engine answers there")
+        return path
+    if options.executor != "auto" or options.nodes > 1 or not _answers(DEFAULT_SOCKET):
+        return None
+    return DEFAULT_SOCKET
+
+
+def _answers(path: Path) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(FIND_TIMEOUT_S)
+            connection.connect(str(path))
+            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            return b" 200 " in connection.recv(64)
+    except OSError:
+        return False
+
+
+class LocalEngine:
+    """Keeps the engine at `path` a member of whatever swarm this daemon manages."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def attend(self, engine: Engine) -> None:
+        """Look after the engine's membership until cancelled; if the swarm was left by then, it leaves too."""
+        told = ""
+        try:
+            while True:
+                try:
+                    await self._look(engine)
+                    told = ""
+                except LocalEngineError as error:
+                    if told != str(error):
+                        _log.warning("local_engine.not_joined", engine=str(self._path), reason=str(error))
+                    told = str(error)
+                await anyio.sleep(LOOK_EVERY_S)
+        finally:
+            if engine.writer.state.left:
+                with anyio.CancelScope(shield=True), contextlib.suppress(LocalEngineError):
+                    await self._leave()
+
+    async def _look(self, engine: Engine) -> None:
+        swarm = (await self._ask("GET", "/info")).get("Swarm", {})
+        state, node_id = swarm.get("LocalNodeState"), swarm.get("NodeID", "")
+        if state in ("active", "pending", "locked") and node_id == engine.node_id:
+            return
+        if node_id and node_id != engine.node_id:
+            raise LocalEngineError(
+                f"the engine is part of another swarm, as node {node_id}: "
+                f"docker -H {UNIX}{self._path} swarm leave --force"
+            )
+        if state == "error":
+            await self._leave()
+        await self._join(engine)
+
+    async def _join(self, engine: Engine) -> None:
+        manager = engine.writer.state.nodes[NodeId(engine.node_id)]
+        addr = manager.manager.addr if manager.manager is not None else ""
+        body = {
+            "RemoteAddrs": [addr],
+            "JoinToken": await engine.membership.own_token(manager.id),
+            "ListenAddr": "0.0.0.0:2377",
+            "AdvertiseAddr": manager.status.addr,
+        }
+        await self._ask("POST", "/swarm/join", body)
+        _log.info("local_engine.joined", engine=str(self._path), node_id=manager.id)
+
+    async def _leave(self) -> None:
+        await self._ask("POST", "/swarm/leave?force=1")
+
+    async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        try:
+            async with (
+                asyncio.timeout(ASK_TIMEOUT_S),
+                aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self._path))) as session,
+                session.request(method, f"http://docker{path}", json=body) as answer,
+            ):
+                said = await answer.json(content_type=None) if method == "GET" or not answer.ok else None
+        except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
+            raise LocalEngineError(f"the engine does not answer: {error or type(error).__name__}") from None
+        if not answer.ok:
+            raise LocalEngineError(str(said.get("message", "")) if isinstance(said, dict) else str(said))
+        return said
