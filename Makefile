@@ -13,6 +13,9 @@ JOBS ?= 2
 #: tests that start daemons and wait for processes: a stage of their own
 SLOW := tests/acceptance/ tests/cli/ tests/process/
 
+#: tests that start Docker Engines, each of which takes all processors for a while: a stage of their own, one at a time
+ENGINES := tests/engines/
+
 #: what `make bench` measures, in this order
 BENCHMARKS ?= schedule converge memory idle append submit replay restart
 
@@ -40,9 +43,10 @@ test: $(VENV)/installed-test
 	$(call stage,ruff format,ruff format --check --quiet)
 	$(call stage,mypy,mypy)
 	$(call stage,import-linter,lint-imports)
-	$(call stage,tests,pytest -n $(JOBS) -q -r fEs $(filter-out $(SLOW),$(wildcard tests/*/)))
+	$(call stage,tests,pytest -n $(JOBS) -q -r fEs $(filter-out $(SLOW) $(ENGINES),$(wildcard tests/*/)))
 	$(call stage,simulation,$(BIN)/python -m skep.testing.simulation --seeds 0:1000 --processes $(JOBS))
 	$(call stage,tests with daemons,pytest -n $(JOBS) -q -r fEs $(SLOW))
+	$(call stage,tests with engines,pytest -q -r fEs $(ENGINES))
 
 # the figures, as tables, as JSON in benchmarks/results, and as a picture
 bench: $(VENV)/installed-bench
