@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 
 from aiohttp import ClientError, ClientResponse, hdrs, web
 
+from skep_adapters.docker_api.api_versions import older
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError, bad_request
 from skep_adapters.docker_api.http_request import HEADERS, UNTYPED
@@ -97,6 +98,8 @@ def _begun(request: web.BaseRequest, heard: ClientResponse) -> web.StreamRespons
     headers = end_to_end(heard.headers)
     ours = request.get(HEADERS, {})
     # the engine's own fields stand; but what is spoken here is what both speak
-    request[HEADERS] = {name: ours[name] for name in ("Api-Version",) if name in headers and name in ours}
+    request[HEADERS] = {}
+    if "Api-Version" in headers:
+        headers["Api-Version"] = older(ours.get("Api-Version", ""), headers["Api-Version"])
     request[UNTYPED] = hdrs.CONTENT_TYPE not in headers
     return web.StreamResponse(status=heard.status, reason=heard.reason, headers=headers)

@@ -1,0 +1,82 @@
+"""Networks of both: the swarm's by skep, those of one machine by the Docker Engine."""
+
+from pathlib import Path
+
+import pytest
+from docker_harness import served
+from engine_harness import before_engine, engine_says
+
+
+async def test_lists_hold_both(engine: Path) -> None:
+    async with before_engine(engine) as api:
+        await api.docker("network", "create", "-d", "overlay", "over")
+        networks = {network["Name"]: network for network in await api.get("/networks")}
+        assert {"host", "none", "ingress", "over"} <= networks.keys()
+        assert [networks[name]["Scope"] for name in ("host", "over")] == ["local", "swarm"]
+        listed = await api.docker("network", "ls", "--filter", "scope=local", "--format", "{{.Name}}")
+        assert {"host", "none"} <= set(listed.split())
+        assert "over" not in listed.split()
+        assert await api.docker("network", "ls", "-q", "--no-trunc", "--filter", "name=over") == networks["over"]["Id"]
+        status, answer = await api.ask("GET", '/v1.41/networks?filters={"bogus":["1"]}')
+        assert (status, answer["message"]) == (400, "Invalid filter 'bogus'")
+
+
+async def test_the_driver_says_whose_a_new_network_is(engine: Path) -> None:
+    async with before_engine(engine) as api:
+        ours = await api.docker("network", "create", "--driver", "overlay", "over")
+        theirs = await api.docker("network", "create", "--config-only", "local")
+        try:
+            assert (len(ours), len(theirs)) == (25, 64)
+            assert await api.docker("inspect", "-f", "{{.Scope}}", "over") == "swarm"
+            assert await api.docker("inspect", "-f", "{{.Scope}}", "local") == "local"
+            assert await api.docker("network", "inspect", "-f", "{{.Id}}", theirs[:12]) == theirs
+            assert await api.docker("network", "inspect", "-f", "{{.Id}}", ours[:12]) == ours
+            assert "over" not in engine_says(engine, "network", "ls", "--format", "{{.Name}}").split()
+            status, answer = await api.ask("POST", "/networks/create", {"Name": "over", "Driver": "bridge"})
+            assert (status, answer["message"]) == (409, "network with name over already exists")
+            assert "not found" in await api.docker("network", "inspect", "nope", code=1)
+        finally:
+            await api.docker("network", "rm", "local")
+        await api.docker("network", "rm", "over")
+        assert "local" not in engine_says(engine, "network", "ls", "--format", "{{.Name}}").split()
+
+
+async def test_the_beginning_of_an_id_gives_way_to_a_name(engine: Path) -> None:
+    async with before_engine(engine) as api:
+        ours = await api.docker("network", "create", "--driver", "overlay", "over")
+        theirs = await api.docker("network", "create", "--config-only", ours[:4])
+        try:
+            assert await api.docker("network", "inspect", "-f", "{{.Id}}", ours[:4]) == theirs
+            assert await api.docker("network", "inspect", "-f", "{{.Id}}", ours[:5]) == ours
+        finally:
+            await api.docker("network", "rm", ours[:4])
+        assert await api.docker("network", "inspect", "-f", "{{.Id}}", ours[:4]) == ours
+
+
+async def test_containers_are_connected_by_the_engine(engine: Path) -> None:
+    async with before_engine(engine) as api:
+        await api.docker("network", "create", "--internal", "local")
+        container = await api.docker("create", "--network", "local", "bb:1", "true")
+        try:
+            await api.docker("network", "disconnect", "local", container)
+            await api.docker("network", "connect", "local", container)
+            assert "local" in await api.docker("inspect", "-f", "{{.NetworkSettings.Networks}}", container)
+        finally:
+            await api.docker("rm", container)
+        assert "local" in await api.docker("network", "prune", "-f")
+
+
+async def test_without_a_swarm_networks_are_the_engines(engine: Path) -> None:
+    async with before_engine(engine, init=False) as api:
+        assert {"host", "none"} == {network["Name"] for network in await api.get("/networks")}
+        assert (await api.get("/networks/host"))["Scope"] == "local"
+        status, answer = await api.ask("POST", "/networks/create", {"Name": "over", "Driver": "overlay"})
+        assert status == 503
+        assert "not a swarm manager" in answer["message"]
+
+
+@pytest.mark.parametrize("path", ["/networks", "/networks/host"])
+async def test_without_an_engine_there_are_only_the_swarms(path: str) -> None:
+    async with served() as api:
+        status, answer = await api.ask("GET", path)
+        assert answer == {"message": "network host not found"} if status == 404 else [one["Scope"] for one in answer]
