@@ -8,7 +8,7 @@ Tasks that were born with a node come first, and are confirmed there or held. Re
 all else has its place: they are to be true of the state that the plan leaves.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from heapq import heappop, heapreplace
 from itertools import islice
 from operator import attrgetter
@@ -19,7 +19,7 @@ from skep.core.indexes import ServiceTasks
 from skep.core.needs import NO_NEEDS
 from skep.core.plan.plan import CONTENT, Ids, Plan
 from skep.core.plan.scheduler.filters import Verdict, explain
-from skep.core.plan.scheduler.ground import POOLS_MAX, ground_of
+from skep.core.plan.scheduler.ground import POOLS_MAX, RANKINGS_MAX, ground_of
 from skep.core.plan.scheduler.pool import NO_PATH, RANK, RANK_BITS, Pool
 from skep.core.plan.scheduler.spread import Search
 from skep.core.plan.scheduler.view import View
@@ -75,8 +75,9 @@ class _Round:
         self.held: dict[TaskId, str] = {}
         self.cause = START
         self.more = False
-        #: how many rows the plan may have: a ground that was built anew took its time
-        self.rows = ROWS_MAX if view.ground.followed else max(ROWS_MIN, ROWS_MAX - len(view.ids) // 20)
+        #: how many rows the plan may have: fewer where the ground, if it has to be built anew, takes its time; whether
+        #: it had to be is no matter, or a log would not verify that an engine wrote which had forgotten
+        self.rows = max(ROWS_MIN, ROWS_MAX - len(state.nodes) // 40)
         #: tasks that have no place, with the pool that has none for them
         self._left: list[tuple[Pool, Iterable[TaskId]]] = []
         self._left_there: list[tuple[Pool, Task]] = []
@@ -195,7 +196,7 @@ class _Round:
         service_id: ServiceId,
         of: ServiceTasks,
         spec_version: Position,
-        task_ids: Iterable[TaskId],
+        task_ids: Collection[TaskId],
         extra: dict[int, int],
     ) -> None:
         """Place tasks of one template; `extra` counts by rank what was placed of the service before."""
@@ -203,19 +204,24 @@ class _Round:
         if not pool.counts[Verdict.FITS]:
             self._left.append((pool, task_ids))
             return
-        search = Search(self.view, pool, of.on_node, extra, self._faulty(service_id, spec_version))
-        waiting = iter(task_ids)
-        tasks = self.state.tasks
-        for task_id in islice(waiting, self.room):
-            rank = search.next()
-            if rank < 0:
-                self._left.append((pool, [task_id, *waiting]))
-                break
-            self._assign(tasks[task_id], rank)
-            self._give(task_id, search.given)
-        else:
-            self.more = self.more or next(waiting, None) is not None
+        rankings = self.view.ground.rankings
+        known = rankings.get((service_id, spec_version))
+        search = Search(self.view, pool, of.on_node, extra, self._faulty(service_id, spec_version), known)
+        count, waiting = min(self.room, len(task_ids)), iter(task_ids)
+        ranks = search.take(count)
+        placed = list(islice(waiting, len(ranks)))
+        self.assigned.update(zip(placed, map(self.view.ids.__getitem__, ranks), strict=True))
+        for task_id, resources in zip(placed, search.given, strict=False):
+            self._give(task_id, resources)
+        if len(ranks) < count:
+            self._left.append((pool, list(waiting)))
+        elif count < len(task_ids):
+            self.more = True
         search.end()
+        if search.ranking is not known and search.ranking.heaps:
+            if len(rankings) >= RANKINGS_MAX:
+                del rankings[next(iter(rankings))]
+            rankings[service_id, spec_version] = search.ranking
 
     def _faulty(self, service_id: ServiceId, spec_version: Position) -> dict[int, int]:
         failures = self.state.failures.get(service_id)

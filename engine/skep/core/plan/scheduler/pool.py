@@ -14,6 +14,7 @@ from skep.core.holdings import Demand
 from skep.core.needs import Needs
 from skep.core.plan.scheduler.filters import Verdict, label_value, static_tests
 from skep.core.state import ClusterState
+from skep.model.ids import NodeId
 from skep.model.node import Node
 
 #: An entry is the load above so many bits, and the rank in them.
@@ -32,6 +33,10 @@ class Nodes(Protocol):
     @property
     def state(self) -> ClusterState:
         """The state that they are of."""
+
+    @property
+    def ids(self) -> Sequence[NodeId]:
+        """The id of each."""
 
     @property
     def active(self) -> Sequence[int]:
