@@ -4,7 +4,7 @@ import pytest
 from skep.core.events import TasksCreated
 from skep.model.build import service_spec
 from skep.model.ids import NANOSECONDS, ServiceId
-from skep.model.service import RestartPolicy
+from skep.model.service import RestartPolicy, UpdateConfig
 from skep.model.states import TaskState
 from skep.model.task import Task
 from skep.testing.core_swarm import CoreSwarm
@@ -65,6 +65,22 @@ def test_the_delay_is_five_seconds_where_none_was_said() -> None:
     swarm, web = running()
     follower = end(swarm, web, TaskState.FAILED)
     assert follower.origin.start_at == swarm.now + 5 * NANOSECONDS
+    swarm.check()
+
+
+def test_the_delay_is_that_of_the_template_that_ended() -> None:
+    """As its condition and its attempts are; an update that gives another does not reach it yet."""
+    swarm, web = running(RestartPolicy(delay=3 * NANOSECONDS), replicas=2)
+    one_at_a_time = UpdateConfig(parallelism=1, delay=3600 * NANOSECONDS)
+    swarm.update(web, service_spec("web", "demo", replicas=2, restart=RestartPolicy(delay=0), update=one_at_a_time))
+    swarm.quiet()
+    present = swarm.service(web).spec_version
+    old, new = sorted(swarm.tasks(web, wanted=True), key=lambda task: task.origin.spec_version == present)
+    swarm.report(old, TaskState.FAILED)
+    swarm.report(new, TaskState.FAILED)
+    swarm.settle()
+    delays = {t.origin.replaces: t.origin.start_at and t.origin.start_at - swarm.now for t in swarm.tasks(web)}
+    assert (delays[old.id], delays[new.id]) == (3 * NANOSECONDS, 0)
     swarm.check()
 
 
