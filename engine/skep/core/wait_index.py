@@ -11,13 +11,13 @@ def wait(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     """Put a task that is wanted READY where what it waits for will find it."""
     origin = task.origin
     if origin.replaces != NO_TASK:
-        of.index("waiters")[origin.replaces] = origin.id
+        of.waiters[origin.replaces] = origin.id
     if origin.replaces != NO_TASK and _may_confirm(state, origin.replaces):
-        of.index("blocked")[origin.id] = None
+        of.blocked[origin.id] = None
     elif origin.start_at:
-        of.index("timed")[origin.id] = None
+        of.timed[origin.id] = None
     else:
-        of.index("startable")[origin.id] = None
+        of.startable[origin.id] = None
     state.touched.keys[Topic.WAITING, origin.service_id] = None
 
 
