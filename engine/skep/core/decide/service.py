@@ -149,8 +149,10 @@ def allocate_service(state: ClusterState, command: AllocateService) -> tuple[Eve
 
 
 def remove_service(state: ClusterState, command: RemoveService) -> tuple[Event, ...]:
-    """End a service."""
-    return (ServiceRemoved(_known(state, command.service_id).id),)
+    """End a service, and the update that it is in."""
+    service = _known(state, command.service_id)
+    outcome = outcome_of(state, service, SUPERSEDED, "the service was removed before it was done")
+    return (ServiceRemoved(service.id, outcome),)
 
 
 def _check(state: ClusterState, spec: ServiceSpec, service: Service | None) -> None:
