@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 from skep.core.address_index import is_served
 from skep.core.commands import RemoveService
-from skep.core.events import ServiceAllocated
+from skep.core.events import ServiceAllocated, ServiceCreated
+from skep.core.fold import fold
 from skep.core.state import ClusterState
 from skep.model.build import service_spec
 from skep.model.ids import EPOCH, NodeId, Position, ServiceId
@@ -175,6 +176,26 @@ def test_a_port_of_its_host_keeps_a_start_first_successor_off_the_node() -> None
     swarm.advance(30)
     (last,) = swarm.tasks(web, wanted=True)
     assert (last.id, last.state) == (waits.id, TaskState.RUNNING)
+    swarm.check()
+
+
+def test_a_port_that_a_service_publishes_on_its_hosts_is_given_to_nobody() -> None:
+    swarm = CoreSwarm(nodes=2)
+    create(swarm, "fixed", host(80, 30_000), replace(host(81, 30_001), protocol="udp"))
+    assert shown(swarm, create(swarm, "any", tcp(80), tcp(81))) == [(80, 30_001), (81, 30_002)]
+    swarm.check()
+
+
+def test_a_conflict_of_modes_that_an_old_log_holds_does_not_stop_the_allocator() -> None:
+    """It was accepted once; what is given to a service is only what no other one has of the ingress."""
+    log = CoreSwarm(nodes=2)
+    both = [service_spec(name, "demo", ports=[port]) for name, port in (("a", tcp(80, 8080)), ("b", host(80, 8080)))]
+    for position, spec in enumerate(both, log.state.position + 1):
+        fold(log.state, Position(position), log.now, "", (ServiceCreated(ServiceId(spec.name), spec),))
+    swarm = CoreSwarm(state=log.state)
+    swarm.advance(30)
+    assert [shown(swarm, ServiceId(name)) for name in ("a", "b")] == [[(80, 8080)], [(80, 8080)]]
+    assert [swarm.running(ServiceId(name)) for name in ("a", "b")] == [1, 1]
     swarm.check()
 
 

@@ -142,7 +142,10 @@ def end_rebalance(state: ClusterState, command: EndRebalance) -> tuple[Event, ..
 def allocate_service(state: ClusterState, command: AllocateService) -> tuple[Event, ...]:
     """Give a service ports that nobody else has."""
     service = _known(state, command.service_id)
-    _check_ports(state, command.endpoint.ports, service)
+    for port in command.endpoint.ports:
+        holder = state.ports.get((port.protocol, port.published_port), service.id)
+        if port.publish_mode == "ingress" and holder != service.id:
+            raise _port_in_use(state, port, holder, "an ingress port")
     if service.endpoint == command.endpoint:
         return ()
     return (ServiceAllocated(service.id, command.endpoint),)

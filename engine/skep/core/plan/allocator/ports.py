@@ -57,10 +57,14 @@ def _ingress(ports: Iterable[PortConfig]) -> list[tuple[str, int]]:
 
 
 def _free_port(state: ClusterState, protocol: str, following: int, taken: dict[tuple[str, int], None]) -> int | None:
-    """Return the next free port after the last one handed out, around the range once."""
+    """Return the next free port after the last one handed out, around the range once.
+
+    Skep's own: one that a service publishes on its hosts is passed over, since it could be on none of them.
+    """
     span = LAST_DYNAMIC_PORT - FIRST_DYNAMIC_PORT + 1
     for step in range(span):
         number = FIRST_DYNAMIC_PORT + (following - FIRST_DYNAMIC_PORT + step) % span
-        if (protocol, number) not in state.ports and (protocol, number) not in taken:
+        key = protocol, number
+        if key not in state.ports and key not in state.host_ports and key not in taken:
             return number
     return None
