@@ -28,7 +28,7 @@ from skep.ports.link import (
     TaskReport,
 )
 from skep.runtime.cluster import Cluster
-from skep.runtime.dispatcher import LocalLink
+from skep.runtime.dispatcher import HEARTBEAT_S_MIN, LocalLink
 from skep.runtime.memory import MemoryStorage
 from skep.testing.engine_test import engine_test
 
@@ -122,6 +122,21 @@ async def test_another_heartbeat_is_told_with_the_next_one() -> None:
         assert (await it.node()).status.state is NodeState.DOWN
         with pytest.raises(LinkError, match="is not known"):
             await it.link.heartbeat(session_id)
+
+
+async def test_a_heartbeat_of_a_nanosecond_keeps_nobody_busy_and_no_node_down() -> None:
+    async with played() as it:
+        swarm = await it.cluster.swarm.inspect()
+        hasty = DispatcherConfig(heartbeat_period=1)
+        await it.cluster.swarm.update(swarm.version, replace(swarm.spec, dispatcher=hasty))
+        async with it.link.session(REQUEST) as messages:
+            assert await it.link.heartbeat((await anext(messages)).session_id) == HEARTBEAT_S_MIN
+        await anyio.sleep(20)
+        first = await it.cluster.nodes.get("node1")
+        version = first.version
+        await anyio.sleep(20)
+        first = await it.cluster.nodes.get("node1")
+        assert (first.status.state, first.version) == (NodeState.READY, version)
 
 
 @pytest.mark.parametrize("session_id", ["", "made-up"])
