@@ -120,7 +120,7 @@ def _restarts_before(state: ClusterState, task: Task, policy: Restarts) -> int:
     """Return how many restarts of its seat count against a task that ended."""
     if not policy.window:
         return task.origin.attempt
-    ended = task.status.at
+    ended = task.updated_at  # when the manager heard of it: the agent's clock may be another
     restarts = state.restarts.get(task.service_id, {}).get(task.seat, ())
     return sum(ended - policy.window < at <= ended for at in restarts)
 
