@@ -146,7 +146,7 @@ class _Round:
             # the only task of its service, which has no node either: the first of its class, whatever else
             (task_id,) = pending
             wanted = next(iter(needs.values())) if needs else NO_NEEDS
-            if wanted is not pool.needs or pool.read != len(log):
+            if (wanted is not pool.needs and wanted != pool.needs) or pool.read != len(log):
                 pool = self._pool(wanted)
             if wanted.demand is not None or wanted.spread:
                 self._place(service_id, of)
