@@ -8,6 +8,7 @@ from skep.core.commands import (
     CreateSecret,
     RemoveConfig,
     RemoveSecret,
+    RollbackService,
     UpdateConfigObject,
     UpdateSecret,
 )
@@ -95,3 +96,29 @@ def test_a_name_is_had_once() -> None:
 def test_what_is_not_there_is_not_found() -> None:
     assert str(refused(used(), RemoveSecret(SecretId("gone")))) == "secret gone not found"
     assert str(refused(used(), RemoveConfig(ConfigId("gone")))) == "config gone not found"
+
+
+def test_what_only_the_spec_before_used_may_go_and_then_nothing_goes_back_to_it() -> None:
+    """As in SwarmKit, only a service's present spec uses anything."""
+    swarm = used()
+    web, db = swarm.state.services.values()
+    swarm.update(web.id, skep.service_spec("web", "demo"))
+    swarm.update(db.id, skep.service_spec("db", "demo"))
+    swarm.submit(RemoveSecret(KEY), RemoveConfig(CONF))
+    assert str(refused(swarm, RollbackService(web.id, swarm.service(web.id).version))) == "secret not found: key"
+    swarm.advance(60)
+    assert swarm.running(web.id) == swarm.running(db.id) == 1
+    swarm.check()
+
+
+def test_an_object_of_the_same_name_is_not_the_one_that_was_removed() -> None:
+    """A reference says both id and name: what a spec from before names is gone for good."""
+    swarm = CoreSwarm()
+    swarm.submit(AN_OLD_ONE)
+    spec = skep.service_spec("web", "demo", secrets=[*swarm.state.secrets.values()])
+    swarm.submit(RemoveSecret(KEY))
+    swarm.submit(CreateSecret(SecretId("another"), SecretSpec(name="key"), sealed("another"), 9))
+    with raising(Rejected) as caught:
+        swarm.create(spec)
+    assert str(caught) == "secret not found: key"
+    swarm.check()

@@ -291,6 +291,23 @@ def test_a_service_for_which_no_address_is_left_waits_with_all_of_its_tasks() ->
     swarm.check()
 
 
+def test_a_reason_that_still_holds_stays_until_something_is_freed() -> None:
+    """What is used up wakes nobody; what is freed tells the reason that is left."""
+    swarm = a_swarm()
+    small(swarm, "n1", "10.32.0.0/29")
+    small(swarm, "n2", "10.32.1.0/29")
+    second = begun(swarm, on("second", ["n2"], replicas=3))
+    both = begun(swarm, on("both", ["n1", "n2"]))
+    assert [task.status.err for task in swarm.tasks(both)] == ["no address left on network n2"]
+    begun(swarm, on("first", ["n1"], replicas=9))
+    assert [task.status.err for task in swarm.tasks(both)] == ["no address left on network n2"]
+    swarm.check()
+    swarm.submit(RemoveService(second))
+    swarm.advance(10)
+    assert [task.status.err for task in swarm.tasks(both)] == ["no address left on network n1"]
+    swarm.check()
+
+
 def test_a_service_that_waits_for_a_port_has_it_when_one_is_free() -> None:
     swarm = a_swarm()
     # 10.0.0.0/24 has too few addresses for so many VIPs: a service of many ports has one

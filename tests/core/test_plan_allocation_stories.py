@@ -1,4 +1,4 @@
-"""Whatever happens, no address, port, subnet or id is held twice; and when all is gone, nothing is held any more."""
+"""Whatever happens, no address, port, subnet, id or unit is held twice; when all is gone, nothing is held any more."""
 
 from random import Random
 from typing import Any
@@ -9,7 +9,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from skep.core.codec import decode_state, encode_state
-from skep.core.commands import CreateNetwork, RemoveNetwork, RemoveNode, RemoveService, RollbackService, StartEngine
+from skep.core.commands import (
+    CreateNetwork,
+    DescribeNode,
+    RemoveNetwork,
+    RemoveNode,
+    RemoveService,
+    RollbackService,
+    StartEngine,
+    UpdateNode,
+)
 from skep.core.invariants import check
 from skep.core.plan import every_key
 from skep.core.record import Record
@@ -17,7 +26,19 @@ from skep.core.rejected import Broken, Rejected
 from skep.core.state import FIRST_VNI
 from skep.model.ids import NetworkId, NodeId
 from skep.model.network import Ipam, IpamConfig
-from skep.model.service import EndpointSpec, NetworkAttachment, PortConfig, ServiceSpec
+from skep.model.service import (
+    DiscreteResource,
+    EndpointSpec,
+    GenericResource,
+    NamedResource,
+    NetworkAttachment,
+    Placement,
+    PortConfig,
+    Reservations,
+    ResourceRequirements,
+    ServiceSpec,
+    UpdateConfig,
+)
 from skep.model.states import Availability, NodeState, TaskState
 from skep.runtime.reconciler import Wakes
 from skep.testing.beginning import INGRESS, join_nodes
@@ -40,6 +61,7 @@ class Story(CoreSwarm):
     def _add(self, record: Record) -> None:
         super()._add(record)
         check(self.state)
+        self.check_holdings()
         self.met |= dict.fromkeys(task.status.err for task in self.state.tasks.values() if task.status.err)
 
     def tell(self, steps: list[Step]) -> None:
@@ -53,6 +75,12 @@ class Story(CoreSwarm):
         if not table:
             raise Rejected.invalid("there is none")
         return list(table.values())[number % len(table)]
+
+    def check_holdings(self) -> None:
+        """No unit, and no port of a host, is two tasks'; and no node gives more than it has unless it has less now."""
+        for node_id, index in self.state.node_tasks.items():
+            for what in (index.held.named, index.held.ports) if index.held is not None else ():
+                assert all(count == 1 for count in what.values()), f"{node_id} gives one thing twice: {what}"
 
     # --- steps
 
@@ -82,6 +110,37 @@ class Story(CoreSwarm):
     def do_rejoin(self, a: int, b: int) -> None:
         service = self.one(self.state.services, a)
         self.update(service.id, self.joined(service.spec, b, a + b))
+
+    def do_reserve(self, a: int, b: int) -> None:
+        self.named += 1
+        spec = skep.service_spec(f"r{self.named}", "v0", replicas=1 + a % 3)
+        self.create(self.reserving(spec, a, b))
+
+    def do_reserve_otherwise(self, a: int, b: int) -> None:
+        service = self.one(self.state.services, a)
+        self.update(service.id, self.reserving(service.spec, b, a))
+
+    def reserving(self, spec: ServiceSpec, a: int, b: int) -> ServiceSpec:
+        kinds = (amount("disk", 1 + a % 2), amount("gpu", 1), amount("gpu", b % 2))[: b % 4]
+        wanted = ResourceRequirements(reservations=Reservations(10**9 * (a % 2), 0, kinds))
+        ports = (PortConfig(target_port=80, published_port=8000 + a % 3, publish_mode="host"),) if a % 4 else ()
+        order = UpdateConfig(order=("stop-first", "start-first")[b % 2])
+        where = Placement(constraints=("node.labels.zone == a",)) if a == b else None
+        return replace(
+            spec,
+            task_template=replace(spec.template, resources=wanted, placement=where),
+            endpoint_spec=EndpointSpec(ports=ports),
+            update_config=order,
+        )
+
+    def do_describe(self, a: int, b: int) -> None:
+        node = self.one(self.state.nodes, a)
+        has = Reservations(4 * 10**9, 2**32, (amount("disk", 1 + b % 3), *units("gpu", *"abc"[b % 3 :])))
+        self.submit(DescribeNode(node.id, replace(node.description, resources=has)))
+
+    def do_label(self, a: int, b: int) -> None:
+        node = self.one(self.state.nodes, a)
+        self.submit(UpdateNode(node.id, node.version, replace(node.spec, labels={"zone": "ab"[b % 2]})))
 
     def do_scale(self, a: int, b: int) -> None:
         self.scale(self.one(self.state.services, a).id, b % 9)
@@ -152,8 +211,16 @@ class Story(CoreSwarm):
         self.check()
 
 
+def amount(kind: str, value: int) -> GenericResource:
+    return GenericResource(discrete_resource_spec=DiscreteResource(kind, value))
+
+
+def units(kind: str, *names: str) -> tuple[GenericResource, ...]:
+    return tuple(GenericResource(named_resource_spec=NamedResource(kind, name)) for name in names)
+
+
 STEPS = [name[3:] for name in vars(Story) if name.startswith("do_")]
-OFTEN = ["network", "service", "service", "rejoin", "scale", "settle", "advance", "advance", "fail"]
+OFTEN = ["network", "service", "service", "rejoin", "scale", "settle", "advance", "advance", "fail", "reserve"]
 
 
 def tell_and_judge(told: list[Step]) -> Story:
@@ -169,7 +236,9 @@ def tell_and_judge(told: list[Step]) -> Story:
     assert not state.tasks
     assert not state.given
     assert not state.ports
+    assert not state.host_ports
     assert not state.unallocated
+    assert not [node_id for node_id, index in state.node_tasks.items() if index.held is not None]
     assert {network: [*of.values()] for network, of in state.addresses.items()} in (
         {},
         {ingress: [node_id for node_id in state.nodes if state.nodes[node_id].attachments]},
@@ -198,6 +267,9 @@ def test_nothing_is_held_twice_and_nothing_leaks(first: int) -> None:
     # else these stories would prove little
     assert any(why.startswith("no address left on network") for why in met)
     assert any(why.endswith("has no subnet yet") for why in met)
+    assert any("insufficient resources on" in why for why in met)
+    assert any("host-mode port already in use on" in why for why in met)
+    assert any("scheduling constraints not satisfied on" in why for why in met)
 
 
 @settings(

@@ -31,8 +31,9 @@ from skep.model.service import (
     ServiceSpec,
     UpdateConfig,
 )
-from skep.model.states import Availability, NodeState, Role, TaskState
+from skep.model.states import Availability, Mode, NodeState, Role, TaskState
 from skep.model.task import Given
+from skep.testing.beginning import join_nodes
 from skep.testing.core_swarm import CoreSwarm
 from skep.testing.given import given
 
@@ -287,6 +288,27 @@ def test_a_node_without_a_generic_resource_keeps_no_task_that_was_given_it() -> 
     assert evicted(both, Reservations(generic_resources=gpus("b", "c"))) == ["t0"]
     two = reserving(one, one, described=Reservations(generic_resources=slots(3)), given_to=(slots(1), slots(2)))
     assert evicted(two, Reservations(generic_resources=slots(2))) == ["t1"]
+
+
+def test_a_job_that_completed_reserves_nothing_of_its_node_any_more() -> None:
+    """All of the node is reserved twice, and both may be there, since one of them is done."""
+    swarm = CoreSwarm(nodes=0)
+    whole = ResourceRequirements(reservations=Reservations(memory_bytes=GB))
+    swarm.submit(join_nodes(ONE))
+    swarm.submit(DescribeNode(ONE, NodeDescription(hostname="one", resources=Reservations(memory_bytes=GB))))
+    swarm.observe(ONE, NodeState.READY)
+    services = []
+    for name, mode in (("job", Mode.REPLICATED_JOB), ("web", Mode.REPLICATED)):
+        spec = service_spec(name, "demo", mode=mode)
+        services.append(swarm.create(replace(spec, task_template=replace(spec.template, resources=whole))))
+        swarm.advance(1)
+    job, web = services
+    assert [task.state for task in swarm.tasks(job)] == [TaskState.COMPLETE]
+    label(swarm, ONE, zone="b")
+    swarm.advance(10)
+    assert [task.state for task in swarm.tasks(web)] == [TaskState.RUNNING]
+    assert not swarm.events(TasksEvicted)
+    swarm.check()
 
 
 def test_a_node_that_is_described_anew_as_it_was_evicts_nothing() -> None:

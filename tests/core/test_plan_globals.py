@@ -7,7 +7,7 @@ from skep.core.events import TasksCreated
 from skep.core.tally import Tally, lack, tally
 from skep.model.build import service_spec
 from skep.model.ids import NANOSECONDS, NO_SLOT, NodeId, ServiceId
-from skep.model.service import Placement, RestartPolicy, ServiceSpec
+from skep.model.service import Placement, Reservations, ResourceRequirements, RestartPolicy, ServiceSpec
 from skep.model.states import Availability, Mode, NodeState, TaskState
 from skep.model.task import Task
 from skep.testing.beginning import join_nodes
@@ -51,10 +51,29 @@ def label(swarm: CoreSwarm, node_id: str, **labels: str) -> None:
     swarm.submit(UpdateNode(node.id, node.version, replace(node.spec, labels=labels)))
 
 
+def large(spec: ServiceSpec) -> ServiceSpec:
+    """Return `spec` with tasks that want more of a node than it has."""
+    reservations = ResourceRequirements(reservations=Reservations(nano_cpus=NANOSECONDS))
+    return replace(spec, task_template=replace(spec.template, resources=reservations))
+
+
 BOTH = pytest.mark.parametrize("mode", [Mode.GLOBAL, Mode.GLOBAL_JOB])
 
 
 # --- which nodes
+
+
+@BOTH
+def test_a_task_that_waits_for_its_node_goes_when_the_node_does_not_fit_any_more(mode: Mode) -> None:
+    swarm = CoreSwarm(nodes=2)
+    label(swarm, "node-1", zone="a")
+    agent = swarm.create(large(everywhere(mode, placement=ZONE_A)))
+    swarm.quiet()
+    assert nodes_of(swarm, agent) == ["node-1"]
+    label(swarm, "node-1", zone="b")
+    swarm.quiet()
+    assert swarm.tasks(agent) == []
+    swarm.check()
 
 
 @BOTH

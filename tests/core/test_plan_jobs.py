@@ -225,6 +225,67 @@ def test_what_failed_as_a_new_run_began_is_not_restarted() -> None:
     swarm.check()
 
 
+def test_another_number_at_once_in_the_midst_of_a_run_is_a_run_of_its_own() -> None:
+    swarm, job_id = lasting(job(4, 2))
+    end(swarm, live(swarm, job_id)[0])
+    assert completed(swarm, job_id) == 1
+    for at_once in (1, 3):
+        swarm.update(job_id, job(4, at_once))
+        swarm.quiet()
+        assert completed(swarm, job_id) == 0
+        assert slots(live(swarm, job_id)) == list(range(at_once))
+    while tasks := live(swarm, job_id):
+        assert len(tasks) <= 3
+        end(swarm, tasks[-1])
+    assert completed(swarm, job_id) == 4
+    swarm.check()
+
+
+def test_a_job_that_is_scaled_up_runs_all_of_its_slots_again() -> None:
+    swarm = CoreSwarm()
+    job_id = swarm.create(job(2))
+    swarm.quiet()
+    swarm.update(job_id, job(3))
+    swarm.quiet()
+    assert completed(swarm, job_id) == 3
+    present = swarm.service(job_id).spec_version
+    assert slots([task for task in swarm.tasks(job_id) if task.origin.spec_version == present]) == [0, 1, 2]
+    swarm.check()
+
+
+def test_a_slot_is_used_again_while_what_ran_there_still_stops_and_only_by_one() -> None:
+    swarm, job_id = lasting(job(4, 2))
+    stopping = [task for task in live(swarm, job_id) if task.node_id == "node-1"]
+    swarm.stuck |= dict.fromkeys(task.id for task in stopping)
+    swarm.avail("node-1", Availability.DRAIN)
+    swarm.quiet()
+    assert len(stopping) == 1
+    wanted = [task for task in live(swarm, job_id) if task.desired is not TaskState.SHUTDOWN]
+    assert slots(wanted) == [0, 1]
+    (again,) = [task for task in wanted if task.slot == stopping[0].slot]
+    assert (again.desired, again.origin.replaces) == (TaskState.READY, stopping[0].id)
+    swarm.stuck.clear()
+    swarm.quiet()
+    assert swarm.state.tasks[again.id].state is TaskState.RUNNING
+    swarm.check()
+
+
+def test_slots_that_fail_and_complete_in_any_order_never_make_more_than_the_total() -> None:
+    swarm, job_id = lasting(job(5, 3, RestartPolicy(delay=0)))
+    done = 0
+    for turn in range(20):
+        tasks = live(swarm, job_id)
+        if not tasks:
+            break
+        assert len(slots(tasks)) == len({*slots(tasks)}) == min(3, 5 - done)
+        failed = turn % 3 == 0
+        end(swarm, tasks[turn % len(tasks)], TaskState.FAILED if failed else TaskState.COMPLETE)
+        done += not failed
+    ended = [task for task in swarm.tasks(job_id) if task.state is TaskState.COMPLETE]
+    assert slots(ended) == [0, 1, 2, 3, 4]
+    swarm.check()
+
+
 def test_a_lower_total_begins_anew_with_fewer() -> None:
     swarm, job_id = lasting(job(5, 5))
     swarm.update(job_id, job(2, 5))

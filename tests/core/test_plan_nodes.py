@@ -47,7 +47,7 @@ def test_the_replacement_of_a_drained_task_is_ready_at_once_and_runs_when_the_ol
     old = next(iter(swarm.state.tasks_on(ONE)))
     swarm.stuck[old.id] = None
     swarm.avail(ONE, Availability.DRAIN)
-    swarm.advance(60)
+    swarm.advance(59)
     new = swarm.tasks(web)[-1]
     assert (new.state, new.desired, new.origin.replaces) == (TaskState.READY, TaskState.READY, old.id)
     swarm.report(old, TaskState.SHUTDOWN)
@@ -353,7 +353,7 @@ def test_what_a_node_that_is_not_heard_still_has_to_stop_is_waited_for_until_it_
     old = next(iter(swarm.state.tasks_on(ONE)))
     swarm.observe(ONE, NodeState.UNKNOWN)
     swarm.avail(ONE, Availability.DRAIN)
-    swarm.advance(60)
+    swarm.advance(59)
     assert swarm.tasks(web)[-1].desired is TaskState.READY
     swarm.observe(ONE, NodeState.DOWN, "heartbeat failure")
     swarm.quiet()

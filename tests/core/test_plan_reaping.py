@@ -2,12 +2,14 @@
 
 import pytest
 from msgspec.structs import replace
-from skep.core.commands import RemoveService, UpdateSwarm
+from skep.core.commands import RemoveService, ReportTasks, UpdateSwarm
+from skep.core.events import ROWS_MAX, TasksReaped
 from skep.model.build import service_spec
-from skep.model.ids import NANOSECONDS, ServiceId
+from skep.model.ids import NANOSECONDS, NodeId, ServiceId
 from skep.model.service import Reservations, ResourceRequirements, RestartPolicy, UpdateConfig
 from skep.model.states import TaskState
 from skep.model.swarm import DEFAULT_SWARM_SPEC, OrchestrationConfig, SwarmSpec
+from skep.model.task import TaskStatus
 from skep.testing.core_swarm import CoreSwarm
 
 
@@ -116,6 +118,69 @@ def test_what_completed_is_kept_while_something_older_still_stops() -> None:
     swarm.quiet()
     assert [task.id for task in swarm.tasks(job)] == [stuck.id, present.id]
     swarm.check()
+
+
+def test_what_still_stops_is_not_forgotten_however_much_history_there_is() -> None:
+    swarm = CoreSwarm(spec=limited(1), nodes=1)
+    web = swarm.create(service_spec("web", "v1"))
+    swarm.quiet()
+    stuck = swarm.tasks(web)[0]
+    swarm.stuck[stuck.id] = None
+    for image in ("v2", "v3"):
+        swarm.update(web, service_spec("web", image))
+        swarm.advance(90)
+    assert [task.id for task in swarm.tasks(web, wanted=False)] == [stuck.id]
+    swarm.report(stuck, TaskState.SHUTDOWN)
+    swarm.quiet()
+    assert swarm.tasks(web, wanted=False) == []
+    swarm.check()
+
+
+def test_what_stopped_of_a_removed_service_goes_at_once_and_the_rest_when_it_stops() -> None:
+    swarm = CoreSwarm(nodes=1)
+    web = swarm.create(service_spec("web", "demo", replicas=2, restart=RestartPolicy(condition="none")))
+    swarm.quiet()
+    dead, alive = swarm.tasks(web)
+    swarm.report(dead, TaskState.FAILED)
+    swarm.quiet()
+    swarm.stuck[alive.id] = None
+    swarm.submit(RemoveService(web))
+    swarm.quiet()
+    assert [(task.id, task.desired) for task in swarm.tasks(web)] == [(alive.id, TaskState.REMOVE)]
+    swarm.stuck.clear()
+    swarm.quiet()
+    assert swarm.tasks(web) == []
+    swarm.check()
+
+
+@pytest.mark.parametrize("how", ["removed", "scaled away"])
+def test_tasks_that_no_node_was_given_go_at_once(how: str) -> None:
+    swarm = CoreSwarm(nodes=0)
+    web = swarm.create(service_spec("web", "demo", replicas=3))
+    swarm.quiet()
+    assert [task.state for task in swarm.tasks(web)] == [TaskState.PENDING] * 3
+    if how == "removed":
+        swarm.submit(RemoveService(web))
+    else:
+        swarm.scale(web, 0)
+    swarm.settle()
+    assert swarm.tasks(web) == []
+    swarm.check()
+
+
+def test_more_than_a_record_holds_is_forgotten_a_record_at_a_time() -> None:
+    swarm = CoreSwarm(nodes=1)
+    web = swarm.create(service_spec("web", "demo", replicas=ROWS_MAX + 10))
+    swarm.settle()
+    swarm.submit(RemoveService(web))
+    swarm.settle()
+    for _ in range(2):
+        rows = [task for task in swarm.tasks(web) if not task.state.terminal][:ROWS_MAX]
+        status = TaskStatus(TaskState.SHUTDOWN, swarm.now, "shutdown")
+        swarm.submit(ReportTasks(NodeId("node-1"), tuple(task.id for task in rows), (status,) * len(rows)))
+    swarm.settle()
+    assert [len(e.task_ids) for e in swarm.events(TasksReaped) if isinstance(e, TasksReaped)] == [ROWS_MAX, 10]
+    assert swarm.tasks(web) == []
 
 
 def waiting_on_its_node(image: str = "v1") -> tuple[CoreSwarm, ServiceId]:

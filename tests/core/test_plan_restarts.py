@@ -1,12 +1,13 @@
 """What ends by itself is followed by another, after its delay, if its policy says so (FACTS, chapter 4)."""
 
 import pytest
+from skep.core.commands import ReportTasks
 from skep.core.events import TasksCreated
 from skep.model.build import service_spec
-from skep.model.ids import NANOSECONDS, ServiceId
-from skep.model.service import RestartPolicy
+from skep.model.ids import NANOSECONDS, Instant, ServiceId
+from skep.model.service import RestartPolicy, UpdateConfig
 from skep.model.states import TaskState
-from skep.model.task import Task
+from skep.model.task import Task, TaskStatus
 from skep.testing.core_swarm import CoreSwarm
 
 
@@ -65,6 +66,22 @@ def test_the_delay_is_five_seconds_where_none_was_said() -> None:
     swarm, web = running()
     follower = end(swarm, web, TaskState.FAILED)
     assert follower.origin.start_at == swarm.now + 5 * NANOSECONDS
+    swarm.check()
+
+
+def test_the_delay_is_that_of_the_template_that_ended() -> None:
+    """As its condition and its attempts are; an update that gives another does not reach it yet."""
+    swarm, web = running(RestartPolicy(delay=3 * NANOSECONDS), replicas=2)
+    one_at_a_time = UpdateConfig(parallelism=1, delay=3600 * NANOSECONDS)
+    swarm.update(web, service_spec("web", "demo", replicas=2, restart=RestartPolicy(delay=0), update=one_at_a_time))
+    swarm.quiet()
+    present = swarm.service(web).spec_version
+    old, new = sorted(swarm.tasks(web, wanted=True), key=lambda task: task.origin.spec_version == present)
+    swarm.report(old, TaskState.FAILED)
+    swarm.report(new, TaskState.FAILED)
+    swarm.settle()
+    delays = {t.origin.replaces: t.origin.start_at and t.origin.start_at - swarm.now for t in swarm.tasks(web)}
+    assert (delays[old.id], delays[new.id]) == (3 * NANOSECONDS, 0)
     swarm.check()
 
 
@@ -178,6 +195,19 @@ def test_without_a_window_all_restarts_count() -> None:
     swarm, web = running(RestartPolicy(delay=0, max_attempts=2))
     fail_at(swarm, web, 1, 1000, 100_000)
     assert swarm.running(web) == 0
+    swarm.check()
+
+
+@pytest.mark.parametrize("skew_s", [-3600, 3600])
+def test_a_window_goes_by_the_managers_clock_not_by_an_agents(skew_s: int) -> None:
+    swarm, web = running(RestartPolicy(delay=0, max_attempts=2, window=10 * NANOSECONDS))
+    for _ in range(3):
+        task = swarm.tasks(web, wanted=True)[-1]
+        status = TaskStatus(TaskState.FAILED, Instant(swarm.now + skew_s * NANOSECONDS), "started")
+        swarm.submit(ReportTasks(task.node_id, (task.id,), (status,)))
+        swarm.advance(1)
+    assert swarm.running(web) == 0
+    assert list(swarm.state.given_up[web]) == [1]
     swarm.check()
 
 

@@ -1,12 +1,14 @@
 """Going back is a new fact that says what it goes back to (FACTS, chapter 5)."""
 
+import pytest
+from msgspec.structs import replace
 from skep.core.commands import CreateSecret, RemoveSecret, RollbackService
 from skep.core.events import ServiceRolledBack
 from skep.core.rejected import Code, Rejected
 from skep.model.build import service_spec
 from skep.model.ids import NANOSECONDS, SecretId, ServiceId
 from skep.model.secret import SecretSpec
-from skep.model.service import PortConfig, UpdateConfig
+from skep.model.service import PortConfig, RestartPolicy, UpdateConfig
 from skep.model.states import TaskState, UpdateState
 from skep.testing.core_swarm import CoreSwarm
 from skep.testing.expectation import raising
@@ -105,6 +107,112 @@ def test_a_failing_rollback_pauses() -> None:
     assert status is not None
     assert status.state is UpdateState.ROLLBACK_PAUSED
     assert status.message.startswith("rollback paused due to failure or early termination of task ")
+    swarm.check()
+
+
+def failing_back(action: str, ratio: float = 0.0) -> tuple[CoreSwarm, ServiceId]:
+    """Roll back by hand to what fails now; what the spec gone back to says of rollbacks holds."""
+    swarm = CoreSwarm()
+    config = UpdateConfig(parallelism=1, failure_action=action, max_failure_ratio=ratio)
+    once = RestartPolicy(condition="none")
+    web = swarm.create(replace(service_spec("web", "v1", replicas=2, restart=once), rollback_config=config))
+    swarm.quiet()
+    swarm.update(web, service_spec("web", "v2", replicas=2))
+    swarm.advance(30)
+    swarm.broken["v1"] = "gone bad"
+    swarm.submit(RollbackService(web, swarm.service(web).version))
+    swarm.advance(30)
+    return swarm, web
+
+
+@pytest.mark.parametrize(
+    ("action", "ratio", "ends"),
+    [
+        ("pause", 0.0, UpdateState.ROLLBACK_PAUSED),
+        ("continue", 0.0, UpdateState.ROLLBACK_COMPLETED),
+        ("rollback", 0.0, UpdateState.ROLLBACK_PAUSED),  # a rollback is never rolled back
+        ("pause", 1.0, UpdateState.ROLLBACK_COMPLETED),
+    ],
+)
+def test_a_rollback_fails_as_its_own_config_says(action: str, ratio: float, ends: UpdateState) -> None:
+    swarm, web = failing_back(action, ratio)
+    status = swarm.service(web).update_status
+    assert status is not None
+    assert status.state is ends
+    assert image(swarm, web) == "v1"
+    (_, outcome) = swarm.state.outcomes[web]
+    assert (outcome.state, outcome.rollback) == ("paused" if ends is UpdateState.ROLLBACK_PAUSED else "completed", True)
+    assert len(outcome.failed) == (1 if ends is UpdateState.ROLLBACK_PAUSED else 2)
+    swarm.check()
+
+
+def test_a_rollback_that_paused_can_be_rolled_back_by_hand() -> None:
+    swarm, web = failing_back("pause")
+    swarm.submit(RollbackService(web, swarm.service(web).version))
+    swarm.advance(30)
+    assert image(swarm, web) == "v2"
+    assert swarm.running(web) == 2
+    assert [(o.state, o.rollback) for o in swarm.state.outcomes[web]] == [
+        ("completed", False),
+        ("paused", True),
+        ("completed", True),
+    ]
+    swarm.check()
+
+
+def test_a_rollback_in_the_midst_of_a_rollback_is_a_redo_and_ends_it() -> None:
+    swarm = CoreSwarm()
+    slow = UpdateConfig(parallelism=1, delay=20 * NANOSECONDS)
+    web = swarm.create(replace(service_spec("web", "v1", replicas=3), rollback_config=slow))
+    swarm.quiet()
+    swarm.update(web, replace(service_spec("web", "v2", replicas=3), rollback_config=slow))
+    swarm.advance(10)
+    kept = {task.id for task in swarm.tasks(web, wanted=True)}
+    swarm.submit(RollbackService(web, swarm.service(web).version))
+    swarm.advance(1)
+    assert len(kept & {task.id for task in swarm.tasks(web, wanted=True)}) == 2
+    swarm.submit(RollbackService(web, swarm.service(web).version))
+    swarm.advance(60)
+    assert image(swarm, web) == "v2"
+    assert len(kept & {task.id for task in swarm.tasks(web, wanted=True)}) == 2
+    assert [(o.state, o.rollback, o.made) for o in swarm.state.outcomes[web]] == [
+        ("completed", False, 3),
+        ("rolled-back", True, 1),
+        ("completed", True, 1),
+    ]
+    swarm.check()
+
+
+def test_after_an_automatic_rollback_the_next_update_goes_as_any() -> None:
+    swarm, web = updated()
+    swarm.broken["bad"] = "no such command"
+    swarm.update(web, service_spec("web", "bad", replicas=2, update=UpdateConfig(failure_action="rollback")))
+    swarm.advance(30)
+    swarm.update(web, service_spec("web", "v3", replicas=2))
+    swarm.advance(30)
+    status = swarm.service(web).update_status
+    assert status is not None
+    assert status.state is UpdateState.COMPLETED
+    assert (image(swarm, web), swarm.running(web)) == ("v3", 2)
+    back(swarm, web)
+    assert image(swarm, web) == "v2"
+    swarm.check()
+
+
+def test_a_paused_update_can_be_gone_back_from_to_any_spec() -> None:
+    swarm, web = updated()
+    first = swarm.state.spec_positions[web][0]
+    swarm.broken["bad"] = "no such command"
+    swarm.update(web, service_spec("web", "bad", replicas=2))
+    swarm.quiet()
+    status = swarm.service(web).update_status
+    assert status is not None
+    assert status.state is UpdateState.PAUSED
+    to = RollbackService(web, swarm.service(web).version, to=first, spec=service_spec("web", "v1", replicas=2))
+    swarm.submit(to)
+    swarm.advance(60)
+    assert (image(swarm, web), swarm.running(web)) == ("v1", 2)
+    assert [o.state for o in swarm.state.outcomes[web]] == ["completed", "paused", "completed"]
     swarm.check()
 
 

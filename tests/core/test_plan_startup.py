@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
-from skep.core.commands import RemoveNode, RemoveService
+from skep.core.commands import AssignTasks, CreateTasks, RemoveNode, RemoveService
 from skep.model.build import service_spec
-from skep.model.ids import NANOSECONDS, NodeId, ServiceId
-from skep.model.service import Placement, RestartPolicy
+from skep.model.ids import NANOSECONDS, NodeId, ServiceId, TaskId
+from skep.model.service import Placement, RestartPolicy, UpdateConfig
 from skep.model.states import Availability, Mode, NodeState, TaskState
 from skep.testing.core_swarm import CoreSwarm
 
@@ -104,3 +104,35 @@ def test_a_delay_that_had_begun_goes_on(mode: Mode) -> None:
     assert waiting.desired is TaskState.READY
     swarm = started(before)
     assert swarm.state.tasks[waiting.id].state is TaskState.RUNNING
+
+
+@pytest.mark.parametrize("mode", [Mode.GLOBAL, Mode.REPLICATED])
+def test_a_seat_with_a_task_too_many_keeps_the_newest(mode: Mode) -> None:
+    """As a log could tell that another engine wrote: both run, and neither replaces the other."""
+    before = CoreSwarm(nodes=1)
+    web = before.create(service_spec("web", "demo", mode=mode))
+    before.quiet()
+    (old,) = before.tasks(web)
+    seat = {"node_ids": (old.node_id,)} if mode.per_node else {"slots": (old.slot,)}
+    extra = TaskId("extra")
+    before.submit(CreateTasks(web, old.origin.spec_version, (extra,), **seat))  # type: ignore[arg-type]  # one of them
+    before.submit(AssignTasks((extra,), (old.node_id,)))
+    before.report(before.state.tasks[extra], TaskState.RUNNING)
+    swarm = started(before)
+    assert [(task.id, task.state) for task in swarm.tasks(web, wanted=True)] == [(extra, TaskState.RUNNING)]
+    assert swarm.state.tasks[old.id].state is TaskState.SHUTDOWN
+
+
+def test_an_update_goes_on_where_it_was_when_an_engine_starts() -> None:
+    before, web = begun(Mode.REPLICATED)
+    one_at_a_time = UpdateConfig(parallelism=1, delay=2 * NANOSECONDS)
+    before.update(web, service_spec("web", "new", replicas=3, update=one_at_a_time))
+    before.advance(3)
+    present = before.service(web).spec_version
+    done = {task.id for task in before.tasks(web, wanted=True) if task.origin.spec_version == present}
+    assert len(done) == 2
+    swarm = started(before)
+    assert done < {task.id for task in swarm.tasks(web, wanted=True)}
+    (ended,) = swarm.state.outcomes[web]
+    assert (ended.state, ended.made) == ("completed", 3)
+    swarm.check()

@@ -33,7 +33,7 @@ from skep.core.plan.orchestrator import nodes
 from skep.core.record import Record
 from skep.core.rejected import Broken, Rejected
 from skep.core.state import ClusterState
-from skep.model.ids import NANOSECONDS, SecretId, TaskId
+from skep.model.ids import NANOSECONDS, Instant, SecretId, TaskId
 from skep.model.secret import SecretSpec
 from skep.model.service import (
     Placement,
@@ -246,6 +246,19 @@ class Story(CoreSwarm):
     def _advance(self, a: int, b: int) -> None:
         self.advance((a % 8) + (b % 4) / 4)
         self.check_content()
+
+    def _jump(self, a: int, _: int) -> None:
+        """The clock jumps ahead by hours: whatever was to happen in them is late, and happens at once."""
+        self.now = Instant(self.now + (1 + a) * 3600 * NANOSECONDS)
+
+    def _jump_back(self, a: int, b: int) -> None:
+        """The clock jumps back for a while; agents and people go on, and plans."""
+        now = self.now
+        self.now = Instant(now - (1 + a) * (NANOSECONDS, 3600 * NANOSECONDS)[b % 2])
+        self.work()
+        if b % 3:
+            self.settle()
+        self.now = now
 
     def _recover(self, _a: int, _b: int) -> None:
         """The engine starts again: state from a checkpoint, every key planned once."""

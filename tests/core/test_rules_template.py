@@ -73,3 +73,9 @@ def test_any_text_is_taken_or_refused(text: str) -> None:
 def test_a_long_text_takes_no_longer_than_it_is_long() -> None:
     assert mistake("{{" + " " * 200_000) == "1: unclosed action"
     assert mistake('{{print "' + '\\"' * 100_000 + "}}") == "1: unterminated quoted string"
+
+
+@pytest.mark.parametrize("digits", ["9" * 20, "9" * 5_000, "-" + "1" * 200_000, "0x" + "f" * 5_000])
+def test_a_number_of_any_length_is_too_large_and_nothing_worse(digits: str) -> None:
+    """Python makes no number of very many digits: that must not end who asks."""
+    assert mistake("{{print " + digits + "}}") == f'1: integer overflow: "{digits}"'

@@ -7,6 +7,7 @@ import pytest
 import skep
 from skep.core.codec import encode_state
 from skep.core.fold import FOLD_VERSION
+from skep.core.plan import VERSIONS
 from skep.history.verify import Report, verify
 from skep.model.ids import Position
 from skep.ports.checkpoints import Checkpoint
@@ -74,9 +75,8 @@ async def test_an_event_that_was_not_decided_is_found_with_its_position(storage:
 
 
 async def test_a_plan_of_another_key_is_found(storage: MemoryStorage) -> None:
-    report = await forged(
-        storage, '"replicas"', input={"type": "plan", "plan": "replicas", "key": "x", "now": 1, "version": 2}
-    )
+    planned = {"type": "plan", "plan": "replicas", "key": "x", "now": 1, "version": VERSIONS["replicas"]}
+    report = await forged(storage, '"replicas"', input=planned)
     assert "now nothing comes of it" in report.problems[0]
 
 

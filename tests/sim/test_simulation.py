@@ -1,21 +1,11 @@
 """Seeded stories of a whole engine end well, and one seed is one story."""
 
 import os
-import re
 import subprocess
 import sys
 
 import pytest
 from msgspec.structs import replace
-from skep.core.commands import ReportTasks
-from skep.core.decide import DECIDE
-from skep.core.events import Event, TasksReported
-from skep.core.plan import CONTENT, PLANS
-from skep.core.state import ClusterState
-from skep.model.ids import Instant, Position
-from skep.runtime.agent_worker import Worker
-from skep.runtime.turn import Turn
-from skep.runtime.writer import Writer
 from skep.testing.simulation.always import Failed
 from skep.testing.simulation.marks import MARKS, NOTED, Scene
 from skep.testing.simulation.run import COMMANDS, FAULTS, NODES, check_size, simulate
@@ -88,53 +78,3 @@ def test_a_story_with_too_little_in_it_fails(fewer: dict[str, int]) -> None:
     ended = simulate(7, verified=False, check_every=50)
     with pytest.raises(Failed, match="too small"):
         check_size(replace(ended, **fewer))
-
-
-# --- a simulation that finds nothing proves nothing: engines with a bug each
-
-
-def told_by(seeds: range) -> str:
-    """Return what failed first; nothing if every story ended well."""
-    stories = sweep(seeds, processes=1, verify_all=False)
-    return next((ended.why for ended in stories if isinstance(ended, Broke)), "")
-
-
-def test_an_engine_that_forgets_what_it_was_sent_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skep.core.fold.begin", without_ids)
-    monkeypatch.setattr("skep.core.transaction.begin", without_ids)
-    assert "was refused when it was sent again" in told_by(range(4))
-
-
-def without_ids(state: ClusterState, position: Position, time: Instant, command_id: str) -> None:
-    del command_id
-    state.position, state.time = position, time
-
-
-def test_an_engine_that_answers_before_it_is_durable_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    append = Writer._append
-
-    async def hasty(self: Writer, turn: Turn) -> None:
-        turn.answer()
-        await append(self, turn)
-
-    monkeypatch.setattr(Writer, "_append", hasty)
-    assert re.search("was acknowledged at|was acknowledged again", told_by(range(8)))
-
-
-def test_an_engine_that_does_not_restart_tasks_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PLANS, "restarts", lambda *_: CONTENT)
-    assert "does not come to rest" in told_by(range(4))
-
-
-def test_an_engine_that_takes_what_goes_back_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def credulous(state: ClusterState, command: ReportTasks) -> tuple[Event, ...]:
-        rows = [row for row in zip(command.task_ids, command.statuses, strict=True) if row[0] in state.tasks]
-        return (TasksReported(command.node_id, *zip(*rows, strict=True)),) if rows else ()
-
-    monkeypatch.setitem(DECIDE, ReportTasks, credulous)
-    assert told_by(range(8))
-
-
-def test_an_agent_that_keeps_what_it_is_not_assigned_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Worker, "_remove_all_but", lambda *_: None)
-    assert "does not come to rest" in told_by(range(8))

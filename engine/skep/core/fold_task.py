@@ -17,6 +17,7 @@ from skep.core.events import (
 from skep.core.fold_network import move_cursors
 from skep.core.holdings import NOTHING_GIVEN
 from skep.core.indexes import NodeTasks
+from skep.core.nothing import NOTHING
 from skep.core.policy import restarts_of
 from skep.core.progress import UpdateProgress
 from skep.core.state import ClusterState
@@ -132,12 +133,12 @@ def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
             del of.pending[task_id]
         else:
             del pending[origin.service_id]
-            of.pending = {}  # a dict keeps the room that it once needed
+            of.pending = NOTHING  # a dict keeps the room that it once needed
         if task.node_id:
             confirmed.append(task)
             continue
         new = tasks[task_id] = Task(origin, node_id, task.desired, status, position, time)
-        on_node = of.on_node
+        on_node = of.on_node or of.index("on_node")
         on_node[node_id] = on_node.get(node_id, 0) + 1
         mine = by_node.get(node_id)
         if mine is None:

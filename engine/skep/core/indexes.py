@@ -5,10 +5,11 @@ A dict with None values is an ordered set: iteration order is that of insertion,
 """
 
 import enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from skep.core.holdings import Demand, Holdings
 from skep.core.needs import Needs
+from skep.core.nothing import NOTHING
 from skep.core.wanted import WantedBySeat
 from skep.model.ids import NodeId, Position, Seat, TaskId
 
@@ -70,6 +71,9 @@ class Touched:
 class ServiceTasks:
     """The tasks of one service. A seat has few tasks, so its set is a tuple: a tenth of a dict's memory.
 
+    Most indexes of most services have nothing in them, and share one that stays empty: ask `index` for one to put
+    something into.
+
     - a task is wanted: desired at most COMPLETE, unless it is a job's that completed; `wanted` counts them,
       `wanted_by_seat` and `wanted_by_spec` hold them by seat and by template;
     - `ended`: wanted and in a terminal state: the restart supervisor's work;
@@ -117,31 +121,39 @@ class ServiceTasks:
         self.wanted = 0
         self.wanted_by_seat = WantedBySeat(self.seats)
         self.wanted_by_spec: dict[Position, Ordered[TaskId]] = {}
-        self.ended: Ordered[TaskId] = {}
-        self.blocked: Ordered[TaskId] = {}
-        self.waiters: dict[TaskId, TaskId] = {}
-        self.timed: Ordered[TaskId] = {}
-        self.startable: Ordered[TaskId] = {}
-        self.unallocated: Ordered[TaskId] = {}
-        self.pending: Ordered[TaskId] = {}
-        self.completed: dict[Position, dict[Seat, TaskId]] = {}
-        self.stale: dict[Seat, TaskId] = {}
-        self.overlapping: Ordered[Seat] = {}
-        self.reapable: Ordered[TaskId] = {}
-        self.crowded: Ordered[Seat] = {}
+        self.ended: Ordered[TaskId] = NOTHING
+        self.blocked: Ordered[TaskId] = NOTHING
+        self.waiters: dict[TaskId, TaskId] = NOTHING
+        self.timed: Ordered[TaskId] = NOTHING
+        self.startable: Ordered[TaskId] = NOTHING
+        self.unallocated: Ordered[TaskId] = NOTHING
+        self.pending: Ordered[TaskId] = NOTHING
+        self.completed: dict[Position, dict[Seat, TaskId]] = NOTHING
+        self.stale: dict[Seat, TaskId] = NOTHING
+        self.overlapping: Ordered[Seat] = NOTHING
+        self.reapable: Ordered[TaskId] = NOTHING
+        self.crowded: Ordered[Seat] = NOTHING
         self.spec_refs: dict[Position, int] = {}
-        self.needs: dict[Position, Needs] = {}
-        self.demands: dict[Position, Demand] = {}
-        self.on_node: dict[NodeId, int] = {}
+        self.needs: dict[Position, Needs] = NOTHING
+        self.demands: dict[Position, Demand] = NOTHING
+        self.on_node: dict[NodeId, int] = NOTHING
         self.running = 0
         self.doubled = 0
+
+    def index(self, name: str) -> dict[Any, Any]:
+        """Return an index to put something into."""
+        index: dict[Any, Any] = getattr(self, name)
+        if index is NOTHING:
+            index = {}
+            setattr(self, name, index)
+        return index
 
     def copy(self) -> "ServiceTasks":
         """Return a copy that shares only frozen values."""
         twin = ServiceTasks()
         for name in self.__slots__:
             value = getattr(self, name)
-            if isinstance(value, dict):
+            if isinstance(value, dict) and value is not NOTHING:
                 value = {k: dict(v) if isinstance(v, dict) else v for k, v in value.items()}
             setattr(twin, name, value)
         twin.wanted_by_seat = self.wanted_by_seat.copy(twin.seats)

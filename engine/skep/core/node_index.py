@@ -18,7 +18,7 @@ def count(state: ClusterState, of: ServiceTasks, node_id: NodeId, by: int) -> No
     state.node_tasks[node_id].active += by
     now = of.on_node.get(node_id, 0) + by
     if now:
-        of.on_node[node_id] = now
+        of.index("on_node")[node_id] = now
     else:
         del of.on_node[node_id]
     _shifted(state, node_id)
@@ -37,9 +37,9 @@ def note_needs(state: ClusterState, of: ServiceTasks, service_id: ServiceId, spe
     needs = needs_of(state.networks, state.templates[service_id][spec_version])
     if needs is NO_NEEDS:
         return
-    of.needs[spec_version] = needs
+    of.index("needs")[spec_version] = needs
     if needs.demand is not None:
-        of.demands[spec_version] = needs.demand
+        of.index("demands")[spec_version] = needs.demand
 
 
 def change_holding(state: ClusterState, of: ServiceTasks, old: Task, new: Task) -> None:

@@ -1,6 +1,7 @@
 """How seats are judged: which are stale, in which tasks overlap, which gave up, and which have too much history."""
 
 from skep.core.indexes import ServiceTasks, Topic
+from skep.core.nothing import NOTHING
 from skep.core.policy import rollout_of
 from skep.core.seats import may_stay, successor
 from skep.core.state import ClusterState
@@ -73,7 +74,7 @@ def judge_seats(state: ClusterState, service_id: ServiceId) -> None:
     of = state.service_tasks.get(service_id)
     if of is None:
         return
-    of.stale, of.overlapping = {}, {}
+    of.stale, of.overlapping = NOTHING, NOTHING
     service = state.services.get(service_id)
     placement = service.spec.template.placement if service is not None else None
     if placement is not None and placement.constraints:
@@ -101,20 +102,20 @@ def judge_seat(state: ClusterState, service_id: ServiceId, seat: Seat) -> None:
     if not wanted:
         last = state.tasks.get(state.given_up.get(service_id, {}).get(seat, NO_TASK))
         if last is not None and last.origin.spec_version != service.spec_version:
-            of.stale[seat] = last.origin.id
+            of.index("stale")[seat] = last.origin.id
         return
     stays = wanted[0]
     if len(wanted) > 1:
         stays = successor(wanted, service.spec_version)
         _touch_stranded(state, wanted)
     if stays.origin.spec_version != service.spec_version:
-        of.stale[seat] = stays.origin.id
+        of.index("stale")[seat] = stays.origin.id
     if len(wanted) > 1 and (
         stays.state is RUNNING
         or all(task.state is not RUNNING for task in wanted)
         or (_is_update(service, stays, wanted) and not _starts_first(service))
     ):
-        of.overlapping[seat] = None
+        of.index("overlapping")[seat] = None
         state.touched.keys[Topic.OVERLAP, service_id] = None
 
 

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from skep.core import address_index, node_index, service_index
 from skep.core.indexes import NodeTasks, ServiceTasks, Shifts, Topic
+from skep.core.nothing import NOTHING
 from skep.core.seat_index import judge_seat, unwant, want
 from skep.core.state import ClusterState
 from skep.core.wait_index import stop_waiting, unblock, wait
@@ -26,7 +27,7 @@ def add(state: ClusterState, task: Task) -> None:
     node_index.count_template(state, of, service_id, origin.spec_version)
     seat = task.seat
     if of.wanted_by_seat.seat(seat, task_id) > state.history_limit:
-        of.crowded[seat] = None
+        of.index("crowded")[seat] = None
         state.touched.keys[Topic.REAPABLE, service_id] = None
     if task.node_id:
         state.node_tasks.setdefault(task.node_id, NodeTasks()).all[task_id] = None
@@ -108,7 +109,7 @@ def await_node(state: ClusterState, task: Task) -> None:
     del of.unallocated[task_id]
     if not of.unallocated:
         address_index.judge_service(state, service_id)
-    of.pending[task_id] = None
+    of.index("pending")[task_id] = None
     state.pending[service_id] = None
     state.touched.keys[Topic.PENDING, ""] = None
 
@@ -120,7 +121,7 @@ def add_pending(state: ClusterState, of: ServiceTasks, tasks: list[Task]) -> Non
     of.all |= ids
     of.wanted += len(tasks)
     of.wanted_by_spec.setdefault(origin.spec_version, {}).update(ids)
-    of.pending |= ids
+    of.index("pending").update(ids)
     if origin.spec_version not in of.spec_refs:
         node_index.note_needs(state, of, origin.service_id, origin.spec_version)
     of.spec_refs[origin.spec_version] = of.spec_refs.get(origin.spec_version, 0) + len(tasks)
@@ -138,7 +139,7 @@ def add_pending(state: ClusterState, of: ServiceTasks, tasks: list[Task]) -> Non
         known = wanted.seat(slot, task.origin.id)
         want(state, of, task)
         if known > limit:
-            of.crowded[slot] = None
+            of.index("crowded")[slot] = None
             state.touched.keys[Topic.REAPABLE, origin.service_id] = None
     state.pending[origin.service_id] = None
     state.touched.keys[Topic.PENDING, ""] = None
@@ -179,14 +180,14 @@ def _enter(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     if task.desired <= COMPLETE:
         state.touched.keys[Topic.WANTED, origin.service_id] = None
         if status is COMPLETE and task.desired is COMPLETE:
-            of.completed.setdefault(origin.spec_version, {})[task.seat] = origin.id
+            of.index("completed").setdefault(origin.spec_version, {})[task.seat] = origin.id
             state.touched.keys[Topic.STOPPED, origin.service_id] = None
             return
         of.wanted += 1
         of.wanted_by_spec.setdefault(origin.spec_version, {})[origin.id] = None
         want(state, of, task)
         if status > RUNNING:
-            of.ended[origin.id] = None
+            of.index("ended")[origin.id] = None
             state.touched.keys[Topic.ENDED, origin.service_id] = None
         else:
             _enter_alive(state, of, task)
@@ -196,7 +197,7 @@ def _enter(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     # of one that waited for its node to be confirmed no agent ever heard: it will never be said to have stopped
     unheard = not task.node_id or status < TaskState.ASSIGNED
     if unheard or (status > RUNNING and task.desired is TaskState.REMOVE):
-        of.reapable[origin.id] = None
+        of.index("reapable")[origin.id] = None
         state.touched.keys[Topic.REAPABLE, origin.service_id] = None
 
 
@@ -204,12 +205,12 @@ def _enter_alive(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     """Enter a task that is wanted and has not ended."""
     task_id, service_id, status = task.origin.id, task.origin.service_id, task.status.state
     if status is TaskState.NEW:
-        of.unallocated[task_id] = None
+        of.index("unallocated")[task_id] = None
         if service_id in state.services:
             state.unallocated[service_id] = None
         state.touched.keys[Topic.NEW, service_id] = None
     elif status is TaskState.PENDING:
-        of.pending[task_id] = None
+        of.index("pending")[task_id] = None
         state.pending[service_id] = None
         state.touched.keys[Topic.PENDING, ""] = None
     if task.desired is TaskState.READY:
@@ -266,7 +267,7 @@ def no_longer_pending(state: ClusterState, of: ServiceTasks, service_id: Service
     """Note that no task of a service waits for the scheduler any more."""
     del state.pending[service_id]
     # a dict keeps the room that it once needed: thirty bytes for each task that ever waited at once
-    of.pending = {}
+    of.pending = NOTHING
 
 
 def _drop_template(state: ClusterState, of: ServiceTasks, service_id: ServiceId, spec_version: Position) -> None:

@@ -11,13 +11,13 @@ def wait(state: ClusterState, of: ServiceTasks, task: Task) -> None:
     """Put a task that is wanted READY where what it waits for will find it."""
     origin = task.origin
     if origin.replaces != NO_TASK:
-        of.waiters[origin.replaces] = origin.id
+        of.index("waiters")[origin.replaces] = origin.id
     if origin.replaces != NO_TASK and _may_confirm(state, origin.replaces):
-        of.blocked[origin.id] = None
+        of.index("blocked")[origin.id] = None
     elif origin.start_at:
-        of.timed[origin.id] = None
+        of.index("timed")[origin.id] = None
     else:
-        of.startable[origin.id] = None
+        of.index("startable")[origin.id] = None
     state.touched.keys[Topic.WAITING, origin.service_id] = None
 
 
@@ -53,6 +53,6 @@ def rejudge_node(state: ClusterState, node_id: NodeId) -> None:
     for task_id in index.all if index else ():
         of = state.service_tasks[state.tasks[task_id].service_id]
         waiting = of.waiters.get(task_id)
-        if waiting is not None:
+        if waiting is not None and (waiting in of.blocked) != _may_confirm(state, task_id):
             stop_waiting(of, task_id, waiting)
             wait(state, of, state.tasks[waiting])

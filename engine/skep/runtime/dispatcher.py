@@ -59,6 +59,9 @@ WORDS_MAX = 4096
 
 DEFAULT_HEARTBEAT_S = 5.0
 
+#: A swarm's spec may say less, as on Swarm; then nobody would do anything but beat, and be down between two looks.
+HEARTBEAT_S_MIN = 0.1
+
 #: What a node is told to be in whose agent ended its session by itself; skep's own words.
 TOOK_LEAVE = "agent ended its session"
 
@@ -88,11 +91,11 @@ class Dispatcher:
 
     @property
     def heartbeat_s(self) -> float:
-        """Seconds between heartbeats, as the swarm's spec says."""
+        """Seconds between heartbeats, as the swarm's spec says, and not too few."""
         cluster = self._writer.state.cluster
         if cluster is None or cluster.spec.dispatcher is None or not cluster.spec.dispatcher.heartbeat_period:
             return DEFAULT_HEARTBEAT_S
-        return cluster.spec.dispatcher.heartbeat_period / NANOSECONDS
+        return max(HEARTBEAT_S_MIN, cluster.spec.dispatcher.heartbeat_period / NANOSECONDS)
 
     async def register(self, node_id: NodeId, request: SessionRequest) -> Session:
         """Begin a session; a former one of the same node ends."""

@@ -142,15 +142,20 @@ def end_rebalance(state: ClusterState, command: EndRebalance) -> tuple[Event, ..
 def allocate_service(state: ClusterState, command: AllocateService) -> tuple[Event, ...]:
     """Give a service ports that nobody else has."""
     service = _known(state, command.service_id)
-    _check_ports(state, command.endpoint.ports, service)
+    for port in command.endpoint.ports:
+        holder = state.ports.get((port.protocol, port.published_port), service.id)
+        if port.publish_mode == "ingress" and holder != service.id:
+            raise _port_in_use(state, port, holder, "an ingress port")
     if service.endpoint == command.endpoint:
         return ()
     return (ServiceAllocated(service.id, command.endpoint),)
 
 
 def remove_service(state: ClusterState, command: RemoveService) -> tuple[Event, ...]:
-    """End a service."""
-    return (ServiceRemoved(_known(state, command.service_id).id),)
+    """End a service, and the update that it is in."""
+    service = _known(state, command.service_id)
+    outcome = outcome_of(state, service, SUPERSEDED, "the service was removed before it was done")
+    return (ServiceRemoved(service.id, outcome),)
 
 
 def _check(state: ClusterState, spec: ServiceSpec, service: Service | None) -> None:

@@ -13,6 +13,8 @@ _ESCAPE = re.compile(
 _PLAIN = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
 
 _BITS = 63
+#: More decimal digits than any number has that exists here.
+DIGITS_MAX = 19
 _UNICODE_MAX = 0x10FFFF
 _SURROGATES = range(0xD800, 0xE000)
 
@@ -28,7 +30,8 @@ def number(text: str) -> int | float:
         sign, bare = (digits[0], digits[1:]) if digits[0] in "+-" else ("", digits)
         if bare.isdecimal() and bare != "0" and bare.startswith("0"):
             bare = "0o" + bare[1:]  # a zero at the front is octal
-        value = int(sign + bare, 0)
+        # of very many decimal digits Python makes no number
+        value = int(sign + bare, 0) if len(bare) <= DIGITS_MAX or not bare.isdecimal() else 1 << _BITS
         if not -(1 << _BITS) <= value < 1 << _BITS:
             raise Wrong(f'integer overflow: "{text}"')
         return value

@@ -49,14 +49,16 @@ class Always:
         self._at = Position(0)
 
     def begin(self, state: ClusterState) -> None:
-        """Go on from what an engine recovered."""
+        """Go on from what an engine recovered, and may have added to since: that is on its way to the log."""
+        self._at = state.position
         self._states = {task.id: task.state for task in state.tasks.values()}
         self._desired = {task.id: task.desired for task in state.tasks.values()}
         self._nodes = {task.id: task.node_id for task in state.tasks.values()}
         self._updating = dict.fromkeys(state.updates)
 
     def forget_after(self, end: Position) -> None:
-        """Forget the specs that the disk lost."""
+        """Forget what the disk lost."""
+        self._at = min(self._at, end)
         for service_id, specs in self.specs.items():
             self.specs[service_id] = {at: spec for at, spec in specs.items() if at <= end}
 
@@ -67,6 +69,8 @@ class Always:
             Failed: it must not follow what was before.
         """
         for record in records:
+            if record.position <= self._at:
+                continue
             self._at = record.position
             for event in record.events:
                 look = _LOOKS.get(type(event))

@@ -43,7 +43,7 @@ def change_availability(desk: Desk) -> Command | None:
     return _update_node(desk, availability=availability)
 
 
-@asked(2)
+@asked(4)
 def label_node(desk: Desk) -> Command | None:
     """Want a node to be known as something else."""
     return _update_node(desk, labels=places.labels(desk.random))

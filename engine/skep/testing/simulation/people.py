@@ -12,6 +12,7 @@ from skep.core.commands import (
     RollbackService,
     UpdateService,
 )
+from skep.core.state import ClusterState
 from skep.model.ids import Position, ServiceId
 from skep.model.service import ReplicatedMode, Service, ServiceMode, ServiceSpec
 from skep.model.states import GOING, Mode
@@ -155,11 +156,19 @@ def go_back(desk: Desk) -> Command | None:
     return RollbackService(service.id, service.version, to=to, spec=known[to])
 
 
-@asked(2)
+@asked(4)
 def rebalance(desk: Desk) -> Command | None:
-    """Want the tasks of a service to be spread anew."""
-    service = _one_of(desk, Mode.REPLICATED)
+    """Want the tasks of a service to be spread anew; one that is spread unevenly, if there is one."""
+    spread = {s.id: s for s in desk.state.services.values() if s.spec.kind is Mode.REPLICATED}
+    uneven = {service_id: service for service_id, service in spread.items() if _is_uneven(desk.state, service_id)}
+    service = desk.pick(uneven or spread)
     return RebalanceService(service.id, desk.random.randrange(1, 4)) if service else None
+
+
+def _is_uneven(state: ClusterState, service_id: ServiceId) -> bool:
+    index = state.service_tasks.get(service_id)
+    counts = [index.on_node.get(node.id, 0) for node in state.nodes.values() if node.schedulable] if index else []
+    return bool(counts) and max(counts) - min(counts) > 1
 
 
 @asked(1)

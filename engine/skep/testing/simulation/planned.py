@@ -30,6 +30,7 @@ from skep.testing.simulation.waiting import (
     wrong_reason,
     wrongly_bare,
     wrongly_detached,
+    wrongly_unserved,
 )
 
 _NO_TASKS = ServiceTasks()
@@ -49,6 +50,7 @@ def check_planned(state: ClusterState) -> None:
         _fail(state, wrongly_bare(state, network), network.id)
     for service in state.services.values():
         _fail(state, _wrong_seats(state, service), service.id)
+        _fail(state, wrongly_unserved(state, service), service.id)
         _fail(state, _WRONG[service.spec.kind](state, service), service.id)
     for task in state.tasks.values():
         if task.wanted and not task.state.terminal and task.service_id in state.services:

@@ -29,7 +29,7 @@ COMMANDS = 200
 FAULTS = 20
 
 #: How long people wait between two requests, in the swarm's own time.
-STEP_S_MAX = 2.5
+STEP_S_MAX = 2.2
 
 #: How often a request that was sent before is sent once more.
 AGAIN = 0.04

@@ -18,8 +18,9 @@ from skep.testing.simulation.run import Ended, simulate
 #: A story in so many has its log verified at its end: that takes as long again as the story itself.
 VERIFIED_EVERY = 10
 
-#: In the others the invariants are looked at after so many groups, and at the end.
+#: The invariants are looked at after so many groups, and at the end; where the log is verified, more often.
 CHECK_EVERY = 50
+CHECK_EVERY_VERIFIED = 5
 
 #: A run of so many stories must reach every mark; the rarest is reached by about one in a hundred.
 MANY = 1000
@@ -74,15 +75,16 @@ class Sum(Struct):
 
 
 class Thoroughly(Struct, frozen=True):
-    """A seed, and whether everything is looked at that can be."""
+    """A seed, whether its log is verified, and after how many groups the invariants are looked at."""
 
     seed: int
     verified: bool
+    check_every: int
 
 
 def sweep(seeds: Sequence[int], *, processes: int, verify_all: bool) -> Iterator[Ended | Broke]:
     """Tell the stories of `seeds`, and yield what came of each as it ends."""
-    work = [Thoroughly(seed, verify_all or seed % VERIFIED_EVERY == 0) for seed in seeds]
+    work = [_thoroughly(seed, alone=len(seeds) == 1, verify_all=verify_all) for seed in seeds]
     if processes == 1 or len(work) == 1:
         _settle()
         yield from map(_tell, work)
@@ -90,6 +92,12 @@ def sweep(seeds: Sequence[int], *, processes: int, verify_all: bool) -> Iterator
     # forked: two seconds of imports fewer; nothing here has threads or loops
     with multiprocessing.get_context("fork").Pool(min(processes, len(work)), _settle) as pool:
         yield from pool.imap_unordered(_tell, work)
+
+
+def _thoroughly(seed: int, *, alone: bool, verify_all: bool) -> Thoroughly:
+    """Say how closely a story is looked at; one that is told alone after every group."""
+    verified = verify_all or seed % VERIFIED_EVERY == 0
+    return Thoroughly(seed, verified, 1 if alone else CHECK_EVERY_VERIFIED if verified else CHECK_EVERY)
 
 
 def _settle() -> None:
@@ -100,7 +108,7 @@ def _settle() -> None:
 
 def _tell(work: Thoroughly) -> Ended | Broke:
     try:
-        return simulate(work.seed, verified=work.verified, check_every=1 if work.verified else CHECK_EVERY)
+        return simulate(work.seed, verified=work.verified, check_every=work.check_every)
     except Exception as error:  # noqa: BLE001 - whatever broke is the story's end, and is told
         return Broke(work.seed, "; ".join(_why(error)), traceback.format_exc())
     finally:

@@ -7,7 +7,7 @@ from skep.core.state import ClusterState
 from skep.model.ids import NetworkId
 from skep.model.network import Network, NetworkAddress
 from skep.model.node import Node
-from skep.model.service import Reservations, ResourceRequirements, TaskTemplate
+from skep.model.service import Reservations, ResourceRequirements, Service, TaskTemplate
 from skep.model.states import Availability, NodeState, TaskState
 from skep.model.task import Given, Task
 from skep.testing.simulation.places import ANYWHERE, fits
@@ -57,11 +57,13 @@ def _joined(state: ClusterState, task: Task) -> Iterator[Network]:
     service = state.services.get(task.service_id)
     templates = [state.template_of(task), *([TaskTemplate.of(service.spec)] if service is not None else ())]
     for template in templates:
-        for one in template.networks:
-            if one.target in state.networks:
-                yield state.networks[NetworkId(one.target)]
-        if any(port.publish_mode in ("", "ingress") for port in template.ports):
-            yield state.networks[state.ingress_id]
+        yield from _of_template(state, template)
+
+
+def _of_template(state: ClusterState, template: TaskTemplate) -> list[Network]:
+    networks = [state.networks[NetworkId(one.target)] for one in template.networks if one.target in state.networks]
+    ingress = any(port.publish_mode in ("", "ingress") for port in template.ports)
+    return [*networks, *([state.networks[state.ingress_id]] if ingress else [])]
 
 
 def _is_full(state: ClusterState, network: Network) -> bool:
@@ -79,6 +81,23 @@ def wrongly_bare(state: ClusterState, network: Network) -> str:
     could = asked or [one for pool in pools for one in pool.subnets(new_prefix=state.cluster.subnet_size)]
     free = [one for one in could if not any(one.overlaps(other) for other in taken)]
     return f"network {network.spec.name} has no subnet, and {free[0]} is free" if free else ""
+
+
+def wrongly_unserved(state: ClusterState, service: Service) -> str:
+    """Say what a service could have of what its spec asks the allocator for, and has not; empty if there is nothing."""
+    endpoint = service.spec.endpoint_spec
+    asked = endpoint.ports if endpoint is not None else ()
+    has = {vip.network_id: None for vip in service.endpoint.virtual_ips} if service.endpoint is not None else {}
+    joined = (
+        [] if endpoint is not None and endpoint.mode == "dnsrr" else _of_template(state, TaskTemplate.of(service.spec))
+    )
+    missing = [network for network in joined if network.id not in has]
+    if any(not network.ranges or _is_full(state, network) for network in missing):
+        return ""
+    if missing:
+        return f"service {service.spec.name} has no address on network {missing[0].spec.name}, which has some left"
+    had = service.endpoint.ports if service.endpoint is not None else ()
+    return "" if len(had) == len(asked) else f"service {service.spec.name} has {len(had)} of {len(asked)} ports"
 
 
 def wrongly_detached(state: ClusterState, node: Node) -> str:

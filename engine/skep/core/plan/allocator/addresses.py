@@ -22,15 +22,16 @@ class Addresses:
         self._state = state
         self._ranges: dict[NetworkId, _Range] = {}
 
-    def lacking(self, networks: list[NetworkId]) -> str:
-        """Return why not every one of `networks` has an address left; empty if each has."""
+    def lacks(self, networks: list[NetworkId]) -> list[str]:
+        """Return why not every one of `networks` has an address left; nothing if each has."""
+        reasons: list[str] = []
         for network_id in networks:
             network = self._state.networks[network_id]
             if not network.allocated:
-                return f"network {network.spec.name} has no subnet yet"
-            if network.ranges and self._free(network_id) < networks.count(network_id):
-                return f"no address left on network {network.spec.name}"
-        return ""
+                reasons.append(f"network {network.spec.name} has no subnet yet")
+            elif network.ranges and self._free(network_id) < networks.count(network_id):
+                reasons.append(f"no address left on network {network.spec.name}")
+        return reasons
 
     def _free(self, network_id: NetworkId) -> int:
         drawn = self._ranges.get(network_id)

@@ -23,7 +23,7 @@ def plan_attachments(state: ClusterState, key: str, now: Instant, ids: Ids) -> P
     for network_id in wanted_attachments(state, node):
         if network_id in had:
             given.append(had[network_id])
-        elif not addresses.lacking([network_id]):
+        elif not addresses.lacks([network_id]):
             given.append(NetworkAddress(network_id, addresses.draw(network_id)))
     attachments = tuple(given)
     if attachments == node.attachments:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from skep.core.address_index import INGRESS, fulfils
+from skep.core.address_index import INGRESS
 from skep.core.state import FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT, ClusterState
 from skep.model.service import PortConfig, Service
 
@@ -19,7 +19,10 @@ def ports_for(state: ClusterState, service: Service) -> tuple[PortConfig, ...] |
     scenario 25). Ports of the host are the scheduler's.
     """
     asked = service.spec.endpoint_spec.ports if service.spec.endpoint_spec else ()
-    had = list(service.endpoint.ports) if service.endpoint and len(service.endpoint.ports) == len(asked) else []
+    had: dict[tuple[str, str, int, str], list[PortConfig]] = {}
+    if service.endpoint and len(service.endpoint.ports) == len(asked):
+        for port in service.endpoint.ports:
+            had.setdefault(_purpose(port), []).append(port)
     given: list[PortConfig] = []
     # a chosen number must be none that the same spec asks for
     taken = dict.fromkeys(_ingress(asked))
@@ -33,9 +36,10 @@ def ports_for(state: ClusterState, service: Service) -> tuple[PortConfig, ...] |
         if wanted.published_port and state.ports.get(key, service.id) != service.id:
             return None
         if not wanted.published_port:
-            kept = next((p for p in had if fulfils(p, wanted) and (p.protocol, p.published_port) not in taken), None)
+            alike = had.get(_purpose(wanted), [])
+            kept = next((p for p in alike if p.published_port and (p.protocol, p.published_port) not in taken), None)
             if kept is not None:
-                had.remove(kept)
+                alike.remove(kept)
                 wanted = kept
             else:
                 number = _free_port(state, wanted.protocol, following, taken)
@@ -48,6 +52,11 @@ def ports_for(state: ClusterState, service: Service) -> tuple[PortConfig, ...] |
     return tuple(given)
 
 
+def _purpose(port: PortConfig) -> tuple[str, str, int, str]:
+    """Return what a port is for, its number aside."""
+    return port.publish_mode, port.protocol, port.target_port, port.name
+
+
 def _ingress(ports: Iterable[PortConfig]) -> list[tuple[str, int]]:
     return [
         (port.protocol or "tcp", port.published_port)
@@ -57,10 +66,14 @@ def _ingress(ports: Iterable[PortConfig]) -> list[tuple[str, int]]:
 
 
 def _free_port(state: ClusterState, protocol: str, following: int, taken: dict[tuple[str, int], None]) -> int | None:
-    """Return the next free port after the last one handed out, around the range once."""
+    """Return the next free port after the last one handed out, around the range once.
+
+    Skep's own: one that a service publishes on its hosts is passed over, since it could be on none of them.
+    """
     span = LAST_DYNAMIC_PORT - FIRST_DYNAMIC_PORT + 1
     for step in range(span):
         number = FIRST_DYNAMIC_PORT + (following - FIRST_DYNAMIC_PORT + step) % span
-        if (protocol, number) not in state.ports and (protocol, number) not in taken:
+        key = protocol, number
+        if key not in state.ports and key not in state.host_ports and key not in taken:
             return number
     return None

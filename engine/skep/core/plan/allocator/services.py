@@ -1,6 +1,7 @@
 """Services and their tasks: ports and VIPs first, then an address on each network for each task that is new.
 
-A task that cannot be served stays NEW, and says why.
+A task that cannot be served stays NEW, and says why. A reason that still holds stays, though there are others by now:
+nobody is woken when something is used up, only when something is freed.
 """
 
 from skep.core.address_index import is_served, wanted_networks, wanted_vips
@@ -22,40 +23,38 @@ def plan_allocation(state: ClusterState, key: str, now: Instant, ids: Ids) -> Pl
         return CONTENT
     addresses = Addresses(state)
     commands: list[Command] = []
-    lacking = ""
+    lacks: list[str] = []
     if not is_served(state, service):
         endpoint = _endpoint(state, service, addresses)
-        if isinstance(endpoint, str):
-            lacking = endpoint
-        else:
+        if isinstance(endpoint, Endpoint):
             commands.append(AllocateService(service.id, endpoint))
-    more = _serve_tasks(state, service, addresses, lacking, commands)
+        else:
+            lacks = endpoint
+    more = _serve_tasks(state, service, addresses, lacks, commands)
     return Plan(tuple(commands), cause=service.written, more=more) if commands else CONTENT
 
 
-def _endpoint(state: ClusterState, service: Service, addresses: Addresses) -> Endpoint | str:
-    """Return what the service should have, or why it cannot have it.
+def _endpoint(state: ClusterState, service: Service, addresses: Addresses) -> Endpoint | list[str]:
+    """Return what the service should have, or all reasons why it cannot have it.
 
     What it has already it keeps, in its place; what is new comes last, on the ingress network first (FACTS, chapter 9).
     """
     ports = ports_for(state, service)
-    if ports is None:
-        return NO_PORT
     missing = wanted_vips(state, service)
     vips: list[VirtualIp] = []
     for vip in service.endpoint.virtual_ips if service.endpoint else ():
         if vip.network_id in missing:
             missing.remove(vip.network_id)
             vips.append(vip)
-    lacking = addresses.lacking(missing)
-    if lacking:
-        return lacking
+    lacks = addresses.lacks(missing)
+    if ports is None or lacks:
+        return lacks if ports is not None else [NO_PORT, *lacks]
     vips += [VirtualIp(network_id, addresses.draw(network_id)) for network_id in missing]
     return Endpoint(ports=ports, virtual_ips=tuple(vips))
 
 
 def _serve_tasks(
-    state: ClusterState, service: Service, addresses: Addresses, lacking: str, commands: list[Command]
+    state: ClusterState, service: Service, addresses: Addresses, lacks: list[str], commands: list[Command]
 ) -> bool:
     """Give tasks their addresses, or note what is lacking; return whether the budget of rows left some."""
     index = state.service_tasks.get(service.id)
@@ -64,7 +63,7 @@ def _serve_tasks(
     given: dict[TaskId, tuple[NetworkAddress, ...]] = {}
     held: dict[TaskId, str] = {}
     networks: dict[Position, list[NetworkId]] = {}
-    reasons: dict[Position, str] = {}
+    reasons: dict[Position, list[str]] = {}
     more = False
     for task_id in index.unallocated:
         if len(given) + len(held) >= ROWS_MAX:
@@ -75,12 +74,12 @@ def _serve_tasks(
         joins = networks.get(template)
         if joins is None:
             joins = networks[template] = wanted_networks(state, state.template_of(task))
-            reasons[template] = lacking
-        reason = reasons[template] or addresses.lacking(joins)
-        if reason:
-            reasons[template] = reason
-            if task.status.err != reason:
-                held[task_id] = reason
+            reasons[template] = lacks
+        why = reasons[template] or addresses.lacks(joins)
+        if why:
+            reasons[template] = why
+            if task.status.err not in why:
+                held[task_id] = why[0]
             continue
         given[task_id] = tuple(NetworkAddress(i, addresses.draw(i)) for i in joins)
     if given:

@@ -55,7 +55,10 @@ def plan_globals(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
 
 
 def plan_node_globals(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:  # noqa: ARG001 - needs no time
-    """Return which services begin a task on a node that takes new ones, now that it joined or changed."""
+    """Return which services begin a task on a node that takes new ones, now that it joined or changed.
+
+    And which tasks that waited for it wait in vain: what it has already is the enforcer's.
+    """
     node = state.nodes.get(NodeId(key))
     if node is None or not node.schedulable:
         return CONTENT
@@ -63,12 +66,19 @@ def plan_node_globals(state: ClusterState, key: str, now: Instant, ids: Ids) -> 
     cause = node.version
     for service_id in state.node_services:
         service = state.services[service_id]
-        if not _is_free(state, service, node.id) or not Eligibility(service).wants(node):
+        waiting = _waiting(state, service, node.id)
+        if not waiting and not _is_free(state, service, node.id):
+            continue
+        # one that waits goes where it is not wanted; where it is, one begins if none waits
+        if Eligibility(service).wants(node) is bool(waiting):
             continue
         if len(commands) == SERVICES_MAX:
             return Plan(tuple(commands), cause=cause, more=True)
         cause = max(cause, service.written)
-        commands.append(_create(state, service, [node.id], ids))
+        if waiting:
+            commands.append(DesireTasks(waiting, TaskState.SHUTDOWN))
+        else:
+            commands.append(_create(state, service, [node.id], ids))
     return Plan(tuple(commands), cause=cause) if commands else CONTENT
 
 
@@ -78,6 +88,12 @@ def _of_older_runs(service: Service, index: ServiceTasks) -> chain[TaskId]:
     live = (i for run, tasks in index.wanted_by_spec.items() if run != present for i in tasks)
     done = (i for run, seats in index.completed.items() if run != present for i in seats.values())
     return chain(live, done)
+
+
+def _waiting(state: ClusterState, service: Service, seat: Seat) -> tuple[TaskId, ...]:
+    """Return the tasks of a seat that were not confirmed on its node yet."""
+    wanted = state.service_tasks.get(service.id, EMPTY).wanted_by_seat.get(seat, ())
+    return tuple(i for i in wanted if state.tasks[i].state < TaskState.ASSIGNED)
 
 
 def _is_free(state: ClusterState, service: Service, seat: Seat) -> bool:

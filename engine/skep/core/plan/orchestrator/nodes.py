@@ -12,9 +12,9 @@ does: so networks and services that they hold can be freed.
 from skep.core.commands import Command, DesireTasks, EvictTasks
 from skep.core.events import ROWS_MAX
 from skep.core.plan.orchestrator.creation import create
-from skep.core.plan.orchestrator.restarts import attempt_of, replacements, succeeded
+from skep.core.plan.orchestrator.restarts import attempt_of, by_delay, replacements, succeeded
 from skep.core.plan.plan import CONTENT, Ids, Plan
-from skep.core.policy import restarts_of, rollout_of
+from skep.core.policy import rollout_of
 from skep.core.seats import successor
 from skep.core.state import ClusterState
 from skep.model.ids import NANOSECONDS, Instant, NodeId, ServiceId, TaskId
@@ -101,9 +101,11 @@ def _move(
             if running:
                 attempts = [attempt_of(service, task) for task in running]
                 commands.append(create(service, [t.seat for t in running], ids, replaces=running, attempts=attempts))
-        if lonely:
-            delay = restarts_of(service.spec.template).delay
-            commands += replacements(service, lonely, now, ids, delay=delay, wait_for_old=not down)
+        if down:
+            for delay, late in by_delay(state, service, lonely).items():
+                commands += replacements(service, late, now, ids, delay=delay)
+        elif lonely:
+            commands += replacements(service, lonely, now, ids, wait_for_old=True)
     stopping = tuple(task.id for task in tasks if task.id not in kept)
     if stopping:
         commands.append(DesireTasks(stopping, TaskState.SHUTDOWN))

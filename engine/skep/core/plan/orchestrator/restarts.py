@@ -43,8 +43,8 @@ def plan_restarts(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan
     if service.spec.kind.per_node:
         again = _on_nodes_that_take_tasks(state, service, again)
     commands: list[Command] = []
-    if again:
-        commands += replacements(service, again, now, ids, delay=_delay(service))
+    for delay, tasks_so_late in by_delay(state, service, again).items():
+        commands += replacements(service, tasks_so_late, now, ids, delay=delay)
     leaving = _left_behind(state, service, ended, again)
     if leaving:
         commands.append(DesireTasks(leaving, TaskState.SHUTDOWN))
@@ -94,9 +94,14 @@ def _on_nodes_that_take_tasks(state: ClusterState, service: Service, tasks: list
     return [task for task, node in nodes if node is not None and wanted.wants(node)]
 
 
-def _delay(service: Service) -> int:
-    policy = restarts_of(service.spec.template)
-    return 0 if policy.condition == "none" and service.spec.kind is Mode.REPLICATED_JOB else policy.delay
+def by_delay(state: ClusterState, service: Service, tasks: list[Task]) -> dict[int, list[Task]]:
+    """Return tasks by the delay after which another follows, in nanoseconds: each template has its own."""
+    delays: dict[int, list[Task]] = {}
+    for task in tasks:
+        policy = restarts_of(state.template_of(task).spec)
+        at_once = policy.condition == "none" and service.spec.kind is Mode.REPLICATED_JOB
+        delays.setdefault(0 if at_once else policy.delay, []).append(task)
+    return delays
 
 
 def should_restart(state: ClusterState, task: Task) -> bool:
@@ -115,13 +120,13 @@ def _restarts_before(state: ClusterState, task: Task, policy: Restarts) -> int:
     """Return how many restarts of its seat count against a task that ended."""
     if not policy.window:
         return task.origin.attempt
-    ended = task.status.at
+    ended = task.updated_at  # when the manager heard of it: the agent's clock may be another
     restarts = state.restarts.get(task.service_id, {}).get(task.seat, ())
     return sum(ended - policy.window < at <= ended for at in restarts)
 
 
 def replacements(
-    service: Service, tasks: list[Task], now: Instant, ids: Ids, *, delay: int, wait_for_old: bool = False
+    service: Service, tasks: list[Task], now: Instant, ids: Ids, *, delay: int = 0, wait_for_old: bool = False
 ) -> list[Command]:
     """Return the commands that put a new task where each of `tasks` was.
 

@@ -8,7 +8,7 @@ Tasks that were born with a node come first, and are confirmed there or held. Re
 all else has its place: they are to be true of the state that the plan leaves.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from heapq import heappop, heapreplace
 from itertools import islice
 from operator import attrgetter
@@ -16,10 +16,10 @@ from operator import attrgetter
 from skep.core.commands import AssignTasks, Command, HoldTasks
 from skep.core.events import ROWS_MAX
 from skep.core.indexes import ServiceTasks
-from skep.core.needs import NO_NEEDS
+from skep.core.needs import NO_NEEDS, Needs
 from skep.core.plan.plan import CONTENT, Ids, Plan
 from skep.core.plan.scheduler.filters import Verdict, explain
-from skep.core.plan.scheduler.ground import POOLS_MAX, ground_of
+from skep.core.plan.scheduler.ground import POOLS_MAX, RANKINGS_MAX, ground_of
 from skep.core.plan.scheduler.pool import NO_PATH, RANK, RANK_BITS, Pool
 from skep.core.plan.scheduler.spread import Search
 from skep.core.plan.scheduler.view import View
@@ -31,9 +31,6 @@ from skep.model.task import Task
 
 #: The fewest rows of a plan, whatever else it had to do.
 ROWS_MIN = 1000
-
-#: What a service without tasks has: no needs.
-NO_TASKS = ServiceTasks()
 
 #: One entry more: the load of a node goes up by one.
 ONE = 1 << RANK_BITS
@@ -75,8 +72,9 @@ class _Round:
         self.held: dict[TaskId, str] = {}
         self.cause = START
         self.more = False
-        #: how many rows the plan may have: a ground that was built anew took its time
-        self.rows = ROWS_MAX if view.ground.followed else max(ROWS_MIN, ROWS_MAX - len(view.ids) // 20)
+        #: how many rows the plan may have: fewer where the ground, if it has to be built anew, takes its time; whether
+        #: it had to be is no matter, or a log would not verify that an engine wrote which had forgotten
+        self.rows = max(ROWS_MIN, ROWS_MAX - len(state.nodes) // 40)
         #: tasks that have no place, with the pool that has none for them
         self._left: list[tuple[Pool, Iterable[TaskId]]] = []
         self._left_there: list[tuple[Pool, Task]] = []
@@ -103,7 +101,7 @@ class _Round:
             rank = self.view.ground.rank.get(task.node_id)
             if rank is None:
                 continue
-            pool = self._pool(of, task.origin.spec_version)
+            pool = self._pool(of.needs.get(task.origin.spec_version, NO_NEEDS))
             if self._refused(pool, task, rank):
                 self._left_there.append((pool, task))
                 continue
@@ -133,29 +131,26 @@ class _Round:
     def place_all(self) -> None:
         """Find nodes for the tasks of all other services, one after the other."""
         state, view = self.state, self.view
-        services, tasks, failures = state.service_tasks, state.tasks, state.failures
+        services, failures, rows = state.service_tasks, state.failures, self.rows
         assigned, ids, active, log = self.assigned, view.ids, view.active, view.log
-        plain, read = self._pool(NO_TASKS, START), len(log)
+        pool = self._pool(NO_NEEDS)
         for service_id in state.pending:
-            if len(assigned) >= self.rows:
+            if len(assigned) >= rows:
                 self.more = True
                 break
             of = services[service_id]
-            pending = of.pending
-            if len(pending) > 1 or of.on_node or service_id in failures:
+            pending, needs = of.pending, of.needs
+            if len(pending) > 1 or of.on_node or service_id in failures or (needs and len(of.spec_refs) > 1):
                 self._place(service_id, of)
                 continue
             # the only task of its service, which has no node either: the first of its class, whatever else
             (task_id,) = pending
-            if not of.needs:
-                if read != len(log):
-                    plain, read = self._pool(NO_TASKS, START), len(log)
-                pool = plain
-            else:
-                pool = self._pool(of, tasks[task_id].origin.spec_version)
-                if pool.needs.demand is not None or pool.needs.spread:
-                    self._place(service_id, of)
-                    continue
+            wanted = next(iter(needs.values())) if needs else NO_NEEDS
+            if (wanted is not pool.needs and wanted != pool.needs) or pool.read != len(log):
+                pool = self._pool(wanted)
+            if wanted.demand is not None or wanted.spread:
+                self._place(service_id, of)
+                continue
             heap, verdicts = pool.heaps[NO_PATH], pool.verdicts
             while heap:
                 entry = heap[0]
@@ -195,27 +190,32 @@ class _Round:
         service_id: ServiceId,
         of: ServiceTasks,
         spec_version: Position,
-        task_ids: Iterable[TaskId],
+        task_ids: Collection[TaskId],
         extra: dict[int, int],
     ) -> None:
         """Place tasks of one template; `extra` counts by rank what was placed of the service before."""
-        pool = self._pool(of, spec_version)
+        pool = self._pool(of.needs.get(spec_version, NO_NEEDS))
         if not pool.counts[Verdict.FITS]:
             self._left.append((pool, task_ids))
             return
-        search = Search(self.view, pool, of.on_node, extra, self._faulty(service_id, spec_version))
-        waiting = iter(task_ids)
-        tasks = self.state.tasks
-        for task_id in islice(waiting, self.room):
-            rank = search.next()
-            if rank < 0:
-                self._left.append((pool, [task_id, *waiting]))
-                break
-            self._assign(tasks[task_id], rank)
-            self._give(task_id, search.given)
-        else:
-            self.more = self.more or next(waiting, None) is not None
+        rankings = self.view.ground.rankings
+        known = rankings.get((service_id, spec_version))
+        search = Search(self.view, pool, of.on_node, extra, self._faulty(service_id, spec_version), known)
+        count, waiting = min(self.room, len(task_ids)), iter(task_ids)
+        ranks = search.take(count)
+        placed = list(islice(waiting, len(ranks)))
+        self.assigned.update(zip(placed, map(self.view.ids.__getitem__, ranks), strict=True))
+        for task_id, resources in zip(placed, search.given, strict=False):
+            self._give(task_id, resources)
+        if len(ranks) < count:
+            self._left.append((pool, list(waiting)))
+        elif count < len(task_ids):
+            self.more = True
         search.end()
+        if search.ranking is not known and search.ranking.heaps:
+            if len(rankings) >= RANKINGS_MAX:
+                del rankings[next(iter(rankings))]
+            rankings[service_id, spec_version] = search.ranking
 
     def _faulty(self, service_id: ServiceId, spec_version: Position) -> dict[int, int]:
         failures = self.state.failures.get(service_id)
@@ -227,9 +227,8 @@ class _Round:
 
     # --- what both do
 
-    def _pool(self, of: ServiceTasks, spec_version: Position) -> Pool:
-        """Return the pool of the nodes that fit a template of a service, as they are now."""
-        needs = of.needs.get(spec_version, NO_NEEDS)
+    def _pool(self, needs: Needs) -> Pool:
+        """Return the pool of the nodes that fit tasks of a class, as they are now."""
         pools = self.view.ground.pools
         pool = pools.get(needs)
         if pool is None:

@@ -11,12 +11,16 @@ from skep.core.indexes import NodeTasks
 from skep.core.needs import Needs
 from skep.core.plan.scheduler.filters import Verdict
 from skep.core.plan.scheduler.pool import Pool
+from skep.core.plan.scheduler.ranking import Ranking
 from skep.core.state import ClusterState
-from skep.model.ids import NodeId
+from skep.model.ids import NodeId, Position, ServiceId
 from skep.model.node import Node
 
 #: So many pools are remembered: each costs some ten bytes a node. The one that was made first goes first.
 POOLS_MAX = 256
+
+#: So many rankings are remembered: each costs some forty bytes a node. The one that was made first goes first.
+RANKINGS_MAX = 16
 
 _IDLE = NodeTasks()
 
@@ -24,7 +28,7 @@ _IDLE = NodeTasks()
 class Ground:
     """All nodes as the scheduler sees them; `closed[rank]` is the verdict on a node whatever the task."""
 
-    __slots__ = ("active", "closed", "followed", "ids", "log", "pools", "rank")
+    __slots__ = ("active", "closed", "ids", "log", "pools", "rank", "rankings")
 
     def __init__(self, state: ClusterState) -> None:
         indexes = state.node_tasks
@@ -38,9 +42,9 @@ class Ground:
         for node_id in state.closed:
             self.closed[self.rank[node_id]] = Verdict.UNAVAILABLE
         self.log: list[int] = []
-        #: whether it was there before the plan
-        self.followed = False
         self.pools: dict[Needs, Pool] = {}
+        #: of templates of services that have tasks on most nodes
+        self.rankings: dict[tuple[ServiceId, Position], Ranking] = {}
 
     def follow(self, state: ClusterState) -> bool:
         """Take in what shifted; return whether that was possible."""
@@ -60,7 +64,7 @@ class Ground:
         if len(self.log) > 4 * len(self.ids) + 1000:
             self.log.clear()
             self.pools.clear()
-        self.followed = True
+            self.rankings.clear()
         return len(self.ids) <= 2 * len(self.rank) + 1000
 
     def _look(self, node: Node) -> None:

@@ -14,6 +14,7 @@ from skep.core.holdings import Demand
 from skep.core.needs import Needs
 from skep.core.plan.scheduler.filters import Verdict, label_value, static_tests
 from skep.core.state import ClusterState
+from skep.model.ids import NodeId
 from skep.model.node import Node
 
 #: An entry is the load above so many bits, and the rank in them.
@@ -32,6 +33,10 @@ class Nodes(Protocol):
     @property
     def state(self) -> ClusterState:
         """The state that they are of."""
+
+    @property
+    def ids(self) -> Sequence[NodeId]:
+        """The id of each."""
 
     @property
     def active(self) -> Sequence[int]:
@@ -62,7 +67,7 @@ class Pool:
     node, where the class spreads over labels.
     """
 
-    __slots__ = ("_pushed", "_read", "_tests", "counts", "heaps", "needs", "paths", "verdicts")
+    __slots__ = ("_pushed", "_tests", "counts", "heaps", "needs", "paths", "read", "verdicts")
 
     def __init__(self, needs: Needs, nodes: Nodes) -> None:
         self.needs = needs
@@ -88,7 +93,8 @@ class Pool:
             heap = [load << RANK_BITS | rank for rank, load in enumerate(active) if not verdicts[rank]]
             heapify(heap)
             self.heaps[NO_PATH] = heap
-        self._read, self._pushed = len(nodes.log), 0
+        #: how much of the log it knows
+        self.read, self._pushed = len(nodes.log), 0
 
     def _judge_all(self, nodes: Nodes) -> bytearray:
         closed, tests = nodes.closed, self._tests
@@ -118,13 +124,13 @@ class Pool:
     def follow(self, nodes: Nodes) -> None:
         """Take in what changed since the last time."""
         log, known = nodes.log, len(self.verdicts)
-        if self._read == len(log) and known == len(nodes.closed):
+        if self.read == len(log) and known == len(nodes.closed):
             return
-        if len(log) - self._read + self._pushed > known + 1000:
+        if len(log) - self.read + self._pushed > known + 1000:
             self._build(nodes)
             return
-        changed = log[self._read :]
-        self._read = len(log)
+        changed = log[self.read :]
+        self.read = len(log)
         for rank in changed:
             while rank >= len(self.verdicts):
                 self.verdicts.append(Verdict.GONE)

@@ -3,30 +3,46 @@
 The best node is that with the least of, in this order: tasks of the service in its group, for each label to spread
 over; recent failures, where there are too many; tasks of the service; active tasks of all; rank.
 
-A group has its nodes in two parts. The first is the pool's own heap, from which what has tasks of the service, or too
-many failures, is set aside for as long as the service is placed. When nothing else is left, those that were set aside
-follow, in an order of their own.
+A group looks first at the pool's own heap, for nodes that have no task of the service: what has some, or too many
+failures, is set aside for as long as the service is placed. When nothing else is left, or too much was set aside, the
+group goes over to a ranking of its own (`skep.core.plan.scheduler.ranking`).
 """
 
 from collections.abc import Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 
 from skep.core.plan.scheduler.pool import RANK, RANK_BITS, Path, Pool
+from skep.core.plan.scheduler.ranking import FAULTY_SHIFT, OWN_SHIFT, Ranking
 from skep.core.plan.scheduler.view import View
 from skep.model.ids import NodeId
 from skep.model.service import GenericResource
 
-#: How good a node is: the less, the better; its rank comes last.
+#: How good a node is: the less, the better; an entry as in a ranking comes last, and its rank in its lowest bits.
 Key = tuple[int, ...]
+
+#: One task more on a node: of the service, and of all.
+ONE = (1 << OWN_SHIFT) + (1 << RANK_BITS)
+
+#: What part of a group's nodes may be set aside for nothing before it goes over to a ranking, which looks at all.
+ASIDE_PART = 16
 
 
 class Search:
-    """The nodes of a pool for one service: `own` counts its active tasks by node, `faulty` its recent failures."""
+    """The nodes of a pool for one service: `on_node` counts its active tasks, `faulty` its recent failures by rank.
 
-    __slots__ = ("_extra", "faulty", "given", "groups", "most", "on_node", "pool", "root", "view")
+    `ranking` is what was remembered for this service and pool, if there is anything.
+    """
+
+    __slots__ = ("_extra", "faulty", "given", "groups", "most", "on_node", "pool", "ranking", "root", "view")
 
     def __init__(
-        self, view: View, pool: Pool, on_node: Mapping[NodeId, int], extra: dict[int, int], faulty: dict[int, int]
+        self,
+        view: View,
+        pool: Pool,
+        on_node: Mapping[NodeId, int],
+        extra: dict[int, int],
+        faulty: dict[int, int],
+        ranking: Ranking | None,
     ) -> None:
         self.view = view
         self.pool = pool
@@ -35,8 +51,11 @@ class Search:
         self._extra = extra
         self.faulty = faulty
         self.most = pool.needs.max_replicas
-        #: the generic resources of the node that was last chosen
-        self.given: tuple[GenericResource, ...] = ()
+        #: the generic resources that each of the tasks gets, where any are demanded
+        self.given: list[tuple[GenericResource, ...]] = []
+        if ranking is None or ranking.pool is not pool or not ranking.follow(view.log, faulty, self.entry):
+            ranking = Ranking(pool, faulty, len(view.log))
+        self.ranking = ranking
         self.groups = [_Group(self, path) for path in pool.heaps]
         self.root: _Group | _Branch
         if pool.needs.spread:
@@ -44,27 +63,63 @@ class Search:
         else:
             self.root = self.groups[0]
 
-    def next(self) -> int:
-        """Return the rank of the best node, where a task is from now on; -1 if none is left."""
-        key = self.root.best()
-        if key is None:
-            return -1
-        rank = key[-1]
-        self._extra[rank] = self._extra.get(rank, 0) + 1
-        self.view.active[rank] += 1
-        if self.pool.needs.demand is not None:
-            self.given = self.view.take(rank, self.pool.needs.demand)
-        self.root.take()
-        return rank
+    def take(self, count: int) -> list[int]:
+        """Return the ranks of the best nodes for as many tasks, which are there from now on; fewer if none is left."""
+        ranks: list[int] = []
+        demand = self.pool.needs.demand
+        plain = demand is None and not self.most and not self.pool.needs.spread
+        while len(ranks) < count:
+            if plain and (heap := self.groups[0].ranked) is not None:
+                ranks += self._take_ranked(heap, count - len(ranks))
+                break
+            key = self.root.best()
+            if key is None:
+                break
+            rank = key[-1] & RANK
+            self._extra[rank] = self._extra.get(rank, 0) + 1
+            self.view.active[rank] += 1
+            if demand is not None:
+                self.given.append(self.view.take(rank, demand))
+            self.root.take()
+            ranks.append(rank)
+        return ranks
+
+    def _take_ranked(self, heap: list[int], count: int) -> list[int]:
+        """Return as many of the best ranks as `take`, where all nodes are one group and nothing can be used up."""
+        ranks: list[int] = []
+        extra, on_node, faulty, verdicts = self._extra, self.on_node, self.faulty, self.pool.verdicts
+        ids, active = self.view.ids, self.view.active
+        while heap and len(ranks) < count:
+            entry = heap[0]
+            rank = entry & RANK
+            load, here = active[rank], extra.get(rank, 0)
+            now = (on_node.get(ids[rank], 0) + here) << OWN_SHIFT | load << RANK_BITS | rank
+            if faulty:
+                now |= faulty.get(rank, 0) << FAULTY_SHIFT
+            if verdicts[rank]:
+                heappop(heap)
+            elif entry != now:
+                heapreplace(heap, now)
+            else:
+                heapreplace(heap, entry + ONE)
+                extra[rank], active[rank] = here + 1, load + 1
+                ranks.append(rank)
+        return ranks
 
     def end(self) -> None:
         """Put back what was set aside."""
         for group in self.groups:
             group.put_back()
+        self.ranking.end(self.view.log)
 
     def own(self, rank: int) -> int:
         """Return how many active tasks of the service a node has."""
         return self.on_node.get(self.view.ids[rank], 0) + self._extra.get(rank, 0)
+
+    def entry(self, rank: int) -> int:
+        """Return how good a node is within its group, as a ranking has it."""
+        failures = self.faulty.get(rank, 0) << FAULTY_SHIFT
+        return failures | self.own(rank) << OWN_SHIFT | self.view.active[rank] << RANK_BITS | rank
 
     def _counts(self) -> dict[Path, int]:
         """Return how many tasks the service has under each beginning of a path; nodes that do not fit count, too."""
@@ -85,37 +140,33 @@ class Search:
 class _Group:
     """The nodes of one path; all of them where the class spreads over no label."""
 
-    __slots__ = ("_aside", "_free", "_late", "_search", "path")
+    __slots__ = ("_aside", "_aside_max", "_free", "_search", "path", "ranked")
 
     def __init__(self, search: Search, path: Path) -> None:
         self.path = path
         self._search = search
         self._free = search.pool.heaps[path]
+        self.ranked = search.ranking.heaps.get(path)
         self._aside: dict[int, None] = {}
-        self._late: list[Key] | None = None
+        self._aside_max = len(self._free) // ASIDE_PART
 
     def best(self) -> Key | None:
         """Return how good the best node is; None if none is left."""
-        if self._late is None:
+        if self.ranked is None:
             key = self._best_free()
             if key is not None:
                 return key
-            self._late = self._all_aside()
-        late, pool, view = self._late, self._search.pool, self._search.view
-        while late and not pool.has_room(view, late[0][-1]):
-            heappop(late)
-        return late[0] if late else None
+            self.put_back()
+            self.ranked = self._search.ranking.begin(self.path, self._search.on_node, self._search.view)
+        return self._best_ranked(self.ranked)
 
     def take(self) -> None:
         """Count a task on the best node, which `best` just found, and whose load counts it already."""
-        if self._late is None:
-            self._aside[heappop(self._free) & RANK] = None
-            return
-        failures, own, load, rank = self._late[0]
-        if self._search.most and own + 1 >= self._search.most:
-            heappop(self._late)
+        if self.ranked is not None:
+            heapreplace(self.ranked, self.ranked[0] + ONE)
         else:
-            heapreplace(self._late, (failures, own + 1, load + 1, rank))
+            self._aside[heappop(self._free) & RANK] = None
+            self._aside_max += 1
 
     def put_back(self) -> None:
         """Let the pool have again what was set aside."""
@@ -128,12 +179,13 @@ class _Group:
         else:
             for entry in entries:
                 heappush(free, entry)
+        self._aside = {}
 
     def _best_free(self) -> Key | None:
         search, free, aside = self._search, self._free, self._aside
         pool, view = search.pool, search.view
         active, verdicts, paths, demand = view.active, pool.verdicts, pool.paths, pool.needs.demand
-        while free:
+        while free and len(aside) <= self._aside_max:
             entry = free[0]
             rank = entry & RANK
             load = active[rank]
@@ -147,19 +199,25 @@ class _Group:
                 aside[rank] = None
                 heappop(free)
             else:
-                return (0, 0, load, rank)
+                return (entry,)
         return None
 
-    def _all_aside(self) -> list[Key]:
-        search, active = self._search, self._search.view.active
-        late: list[Key] = [
-            (search.faulty.get(rank, 0), own, active[rank], rank)
-            for rank in self._aside
-            for own in (search.own(rank),)
-            if not search.most or own < search.most
-        ]
-        heapify(late)
-        return late
+    def _best_ranked(self, heap: list[int]) -> Key | None:
+        search = self._search
+        pool, view, most = search.pool, search.view, search.most
+        verdicts, paths, demand = pool.verdicts, pool.paths, pool.needs.demand
+        while heap:
+            entry = heap[0]
+            rank = entry & RANK
+            if verdicts[rank] or (paths and paths[rank] != self.path):
+                heappop(heap)
+            elif entry != (now := search.entry(rank)):
+                heapreplace(heap, now)
+            elif (most and search.own(rank) >= most) or (demand is not None and not pool.has_room(view, rank)):
+                heappop(heap)
+            else:
+                return (entry,)
+        return None
 
 
 class _Branch:
