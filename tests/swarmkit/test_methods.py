@@ -68,7 +68,7 @@ async def test_every_method_that_is_not_offered_says_so() -> None:
 
 async def test_a_method_that_is_offered_is_left_to_its_handler() -> None:
     health = Health()
-    async with connected(Unimplemented(health.__mapping__()), health) as channel:
+    async with connected(health, Unimplemented(health.__mapping__())) as channel:
         answer = await health_grpc.HealthStub(channel).Check(HealthCheckRequest(service="CA"))
         assert answer.status == HealthCheckResponse.SERVING
         error = await call(channel, "/docker.swarmkit.v1.Dispatcher/Tasks", Cardinality.UNARY_STREAM)

@@ -9,15 +9,12 @@ from skep_adapters.swarmkit.wire import logbroker_pb2
 
 def render_subscription(message: SubscriptionMessage) -> logbroker_pb2.SubscriptionMessage:
     """Return a subscription, or the end of one."""
-    rendered = logbroker_pb2.SubscriptionMessage(
+    return logbroker_pb2.SubscriptionMessage(
         id=message.id,
         selector=render_selector(message.selector),
         options=render_options(message.options),
         close=message.close,
     )
-    rendered.selector.SetInParent()
-    rendered.options.SetInParent()
-    return rendered
 
 
 def render_selector(selector: LineSelector) -> logbroker_pb2.LogSelector:
