@@ -55,6 +55,19 @@ async def test_a_swarm_is_begun_looked_at_changed_and_left() -> None:
         assert await api.docker("info", "--format", "{{.Swarm.LocalNodeState}}") == "inactive"
 
 
+async def test_the_root_is_rotated() -> None:
+    async with served(init=False) as api:
+        await api.docker("swarm", "init")
+        before, token = await api.docker("swarm", "ca"), await api.docker("swarm", "join-token", "-q", "worker")
+        await api.docker("swarm", "ca", "--rotate")
+        after = await api.docker("swarm", "ca")
+        assert before != after
+        assert token != await api.docker("swarm", "join-token", "-q", "worker")
+        (node,) = await api.get("/nodes")
+        assert node["Description"]["TLSInfo"] == (await api.get("/swarm"))["TLSInfo"]
+        assert node["Description"]["TLSInfo"]["TrustRoot"].strip() == after
+
+
 async def test_a_lock_and_a_ca_that_are_not_there_are_not_promised() -> None:
     async with served(init=False) as api:
         refused = await api.docker("swarm", "init", "--autolock", code=1)
@@ -64,7 +77,6 @@ async def test_a_lock_and_a_ca_that_are_not_there_are_not_promised() -> None:
         refused = await api.docker("swarm", "update", "--autolock=true", code=1)
         assert "does not implement EncryptionConfig.AutoLockManagers=true" in refused
         assert await api.docker("swarm", "unlock-key", code=1) == "no unlock key is set"
-        assert "does not implement CAConfig.ForceRotate=1" in await api.docker("swarm", "ca", "--rotate", code=1)
         external = ("--external-ca", "protocol=cfssl,url=https://ca.example")
         assert "does not implement CAConfig.ExternalCAs" in await api.docker("swarm", "update", *external, code=1)
         await api.docker("swarm", "update", "--autolock=false", "--cert-expiry", "48h")

@@ -28,7 +28,7 @@ async def kept_up(storage: MemoryStorage | None = None, clock: VirtualClock | No
         Cluster.open(storage=storage, clock=clock or VirtualClock()) as cluster,
         anyio.create_task_group() as group,
     ):
-        group.start_soon(cluster.engine.upkeep.run)
+        group.start_soon(cluster.engine.upkeep.run_keys)
         await asyncio.sleep(1)
         yield cluster
         group.cancel_scope.cancel()

@@ -25,6 +25,7 @@ from skep_adapters.cli.failures import is_bug
 from skep_adapters.cli.greeting import greet
 from skep_adapters.cli.local_engine import LocalEngine, find
 from skep_adapters.cli.options import UpOptions
+from skep_adapters.cli.own_address import own_address
 from skep_adapters.cli.sd_notify import notify
 from skep_adapters.cli.stopping import stop_on_signals
 from skep_adapters.cli.vacancy import check_vacant
@@ -94,7 +95,7 @@ async def _opened(options: UpOptions, local: Path | None) -> AsyncIterator[Clust
                 executor=executor,
                 lines=lines,
                 nodes=options.node_names,
-                advertise_addr=options.advertise_addr,
+                advertise_addr=options.advertise_addr or own_address(),
                 init=False,
                 gate=WorkerPort(options.listen_addr, LocalEngine(local).attend if local is not None else None),
             )

@@ -70,7 +70,13 @@ class UpOptions:
         None
     )
 
-    advertise_addr: Annotated[str, Parameter(help="Address that this machine's nodes say they have.")] = "127.0.0.1"
+    advertise_addr: Annotated[
+        str,
+        Parameter(
+            show_default=False,
+            help="Address that others reach this machine by. [default: the one that its default route leads through]",
+        ),
+    ] = ""
 
     listen_addr: Annotated[
         str,
@@ -118,15 +124,18 @@ def check(options: UpOptions) -> None:
         raise OptionError(f"--catalog {options.catalog}: only --executor process runs what a catalogue says")
     if options.listen_addr and not _LISTEN_ADDR.fullmatch(options.listen_addr):
         raise OptionError(f"--listen-addr {options.listen_addr!r}: must be HOST:PORT, an IPv6 host in brackets")
-    try:
-        ipaddress.ip_address(options.advertise_addr)
-    except ValueError:
-        raise OptionError(
-            f"--advertise-addr {options.advertise_addr!r}: must be an IP address without a port"
-        ) from None
+    _check_advertise(options.advertise_addr)
     version = options.api_max
     if not _API_VERSION.fullmatch(version) or not _numbers(API_MIN) <= _numbers(version) <= _numbers(API_MAX):
         raise OptionError(f"--api-max {version!r}: must be a version of the Docker API from {API_MIN} to {API_MAX}")
+
+
+def _check_advertise(address: str) -> None:
+    try:
+        if address:
+            ipaddress.ip_address(address)
+    except ValueError:
+        raise OptionError(f"--advertise-addr {address!r}: must be an IP address without a port") from None
 
 
 def _check_engine(options: UpOptions) -> None:

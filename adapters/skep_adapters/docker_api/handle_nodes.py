@@ -7,6 +7,7 @@ from skep.core.lookup import find_node
 from skep.core.state import ClusterState
 from skep.model.node import Node, NodeSpec
 from skep.model.states import Role
+from skep.model.swarm import Cluster
 
 from skep_adapters.docker_api import filters as known
 from skep_adapters.docker_api.answers import chosen, empty_answer, json_answer, list_answer
@@ -22,18 +23,20 @@ async def list_nodes(call: Call) -> web.StreamResponse:
     """Answer the nodes that the filters want, by id; by hostname if they are wanted by name."""
     filters = call.filters(status=500)
 
-    def ask(state: ClusterState) -> list[Node]:
+    def ask(state: ClusterState) -> tuple[list[Node], Cluster | None]:
         filters.check(known.NODE)
         _check_words(filters)
-        return list(state.nodes.values())
+        return list(state.nodes.values()), state.cluster
 
-    nodes = await chosen(await call.read(ask), lambda node: _fits(filters, node), _order(filters))
-    return await list_answer(call.request, nodes, render_node)
+    found, cluster = await call.read(ask)
+    nodes = await chosen(found, lambda node: _fits(filters, node), _order(filters))
+    return await list_answer(call.request, nodes, lambda node: render_node(node, cluster))
 
 
 async def inspect(call: Call) -> web.StreamResponse:
     """Answer one node."""
-    return json_answer(render_node(await call.read(lambda state: find_node(state, call.ref))))
+    node, cluster = await call.read(lambda state: (find_node(state, call.ref), state.cluster))
+    return json_answer(render_node(node, cluster))
 
 
 async def update(call: Call) -> web.StreamResponse:

@@ -29,7 +29,7 @@ async def init(call: Call) -> web.StreamResponse:
     try:
         node_id = await call.cluster.swarm.init(
             spec,
-            advertise_addr=addresses.check_advertise(body.advertise_addr),
+            advertise_addr=addresses.check_advertise(body.advertise_addr) or call.cluster.advertise_addr,
             listen_addr=listen,
             availability=_availability(body.availability),
             default_addr_pool=addresses.check_pools(body.default_addr_pool, body.subnet_size or _SUBNET_SIZE),
@@ -64,8 +64,7 @@ async def update(call: Call) -> web.StreamResponse:
     """Give the swarm a new spec, and new tokens or a new unlock key where asked."""
     spec = await call.body(SwarmSpec)
     version = call.version("swarm")
-    before = await call.read(_cluster)
-    _refuse_what_is_missing(spec, rotations=_rotations(before.spec))
+    _refuse_what_is_missing(spec)
     await call.cluster.swarm.update(
         version,
         spec,
@@ -110,23 +109,20 @@ def _initial(body: InitBody) -> SwarmSpec:
         raise bad_request('swarm spec must be named "default"')
     if body.auto_lock_managers:
         spec = msgspec.structs.replace(spec, encryption_config=EncryptionConfig(auto_lock_managers=True))
-    _refuse_what_is_missing(spec, rotations=0)
+    _refuse_what_is_missing(spec)
     return spec
 
 
-def _refuse_what_is_missing(spec: SwarmSpec, *, rotations: int) -> None:
-    """Refuse what would be a promise that nobody keeps, by field; `rotations` of the CA were asked for before.
+def _refuse_what_is_missing(spec: SwarmSpec) -> None:
+    """Refuse what would be a promise that nobody keeps, by field.
 
-    A lock that is not there is worse than none, and a client waits for a rotation until it is done. Nor may a key
-    enter the log in plain (design, rule 8).
+    A lock that is not there is worse than none. Nor may a key enter the log in plain (design, rule 8).
     """
     if spec.encryption_config is not None and spec.encryption_config.auto_lock_managers:
         raise not_implemented(
             "EncryptionConfig.AutoLockManagers=true: a manager that is started again would not be locked"
         )
     ca = spec.ca_config or CaConfig()
-    if ca.force_rotate > rotations:
-        raise not_implemented(f"CAConfig.ForceRotate={ca.force_rotate}: the swarm keeps its first CA")
     for field, said in (
         ("SigningCACert", ca.signing_ca_cert),
         ("SigningCAKey", ca.signing_ca_key),
@@ -134,10 +130,6 @@ def _refuse_what_is_missing(spec: SwarmSpec, *, rotations: int) -> None:
     ):
         if said:
             raise not_implemented(f"CAConfig.{field}: the swarm has a CA of its own, and no other")
-
-
-def _rotations(spec: SwarmSpec) -> int:
-    return spec.ca_config.force_rotate if spec.ca_config is not None else 0
 
 
 def _availability(word: str) -> Availability:

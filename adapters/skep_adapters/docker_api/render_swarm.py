@@ -4,7 +4,7 @@ from typing import Any
 
 from skep.core.state import ClusterState
 from skep.model.ids import NodeId
-from skep.model.swarm import Cluster
+from skep.model.swarm import Cluster, issuing_root
 
 from skep_adapters.docker_api.render import render
 from skep_adapters.docker_api.times import rfc3339
@@ -22,6 +22,7 @@ INACTIVE: dict[str, Any] = {
 
 def render_swarm(cluster: Cluster, *, tokens: tuple[str, str] | None = None) -> dict[str, Any]:
     """Return the swarm; `tokens` are its join tokens in plain, for workers and for managers."""
+    issuer = issuing_root(cluster)
     document: dict[str, Any] = {
         "ID": cluster.id,
         "Version": {"Index": cluster.version},
@@ -30,10 +31,10 @@ def render_swarm(cluster: Cluster, *, tokens: tuple[str, str] | None = None) -> 
         "Spec": render(cluster.spec),
         "TLSInfo": {
             "TrustRoot": cluster.root.certificate,
-            "CertIssuerSubject": cluster.root.issuer_subject,
-            "CertIssuerPublicKey": cluster.root.issuer_public_key,
+            "CertIssuerSubject": issuer.issuer_subject,
+            "CertIssuerPublicKey": issuer.issuer_public_key,
         },
-        "RootRotationInProgress": False,
+        "RootRotationInProgress": cluster.rotation is not None,
         "DefaultAddrPool": list(cluster.default_addr_pool) or None,
         "SubnetSize": cluster.subnet_size,
         "DataPathPort": cluster.data_path_port,

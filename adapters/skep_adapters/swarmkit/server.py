@@ -92,7 +92,7 @@ class OpenPort:
             await server.start(sock=self._listener, ssl=trust.context, backlog=BACKLOG)
             try:
                 group.start_soon(trust.run)
-                group.start_soon(engine.upkeep.run)
+                group.start_soon(engine.upkeep.run_keys)
                 if self._beside is not None:
                     group.start_soon(self._beside, engine)
                 _log.info("swarmkit.listening", addr=self.addr)

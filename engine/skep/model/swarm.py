@@ -149,3 +149,8 @@ class Cluster(Struct, frozen=True, kw_only=True):
     rotation: Rotation | None = None
     network_keys: tuple[NetworkKey, ...] = ()
     keys_made_at: Instant = EPOCH
+
+
+def issuing_root(cluster: Cluster) -> RootCa:
+    """Return the root by which certificates are signed now."""
+    return cluster.rotation.root if cluster.rotation is not None else cluster.root

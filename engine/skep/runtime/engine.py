@@ -120,6 +120,7 @@ class Engine:
             self.dispatcher.liveness.expect_all(self.dispatcher.heartbeat_s)
             group.start_soon(self.dispatcher.liveness.run)
             group.start_soon(self._checkpoint_forever)
+            group.start_soon(self.upkeep.run)
             for number, (name, node_id, addr) in enumerate(zip(self._nodes.names, members, addrs, strict=True), 1):
                 executor = self._nodes.executor(name, number)
                 if executor is None:

@@ -6,6 +6,7 @@ the same lamport time.
 """
 
 import secrets
+from collections.abc import Awaitable, Callable
 
 import anyio
 import structlog
@@ -14,7 +15,7 @@ from skep.core.commands import ReplaceRoot, RotateNetworkKeys
 from skep.core.record import Actor
 from skep.core.rules.swarm import needs_certificate
 from skep.core.state import ClusterState
-from skep.model.ids import EPOCH, NANOSECONDS
+from skep.model.ids import NANOSECONDS
 from skep.model.secret import Sealed
 from skep.model.swarm import Cluster, JoinTokens, NetworkKey
 from skep.ports.clock import Clock, Ids
@@ -53,34 +54,38 @@ class Upkeep:
         writer.on_durable.append(self._note)
 
     async def run(self) -> None:
-        """Run until cancelled."""
+        """End rotations of the root when they may end, until cancelled."""
         while True:
             self._changed = anyio.Event()
-            try:
-                wait_s = await self._look()
-            except (EngineError, KeyringError) as error:
-                _log.warning("upkeep.failed", reason=str(error), again_s=RETRY_S)
-                await anyio.sleep(RETRY_S)
-                continue
-            with anyio.move_on_after(wait_s):
+            cluster, ended = await self._writer.read(_standing)
+            if cluster is None or not ended or await self._tried(self._end_rotation, cluster):
                 await self._changed.wait()
+
+    async def run_keys(self) -> None:
+        """Make and rotate the keys of the data plane, until cancelled."""
+        while True:
+            cluster, _ = await self._writer.read(_standing)
+            if cluster is None:
+                return
+            age_s = (self._clock.now() - cluster.keys_made_at) / NANOSECONDS
+            if cluster.network_keys and age_s < KEYS_LIVE_S:
+                await anyio.sleep(KEYS_LIVE_S - max(0.0, age_s))
+            else:
+                await self._tried(self._rotate_keys, cluster)
+
+    async def _tried(self, do: Callable[[Cluster], Awaitable[None]], cluster: Cluster) -> bool:
+        """Do it; where that fails wait until it may be tried again, and return False."""
+        try:
+            await do(cluster)
+        except (EngineError, KeyringError) as error:
+            _log.warning("upkeep.failed", reason=str(error), again_s=RETRY_S)
+            await anyio.sleep(RETRY_S)
+            return False
+        return True
 
     def _note(self, durable: Durable) -> None:
         if durable.touched.sessions:
             self._changed.set()
-
-    async def _look(self) -> float:
-        """Do what is due; return seconds until something else is."""
-        cluster, rotated = await self._writer.read(_standing)
-        if cluster is None:
-            return KEYS_LIVE_S
-        if rotated:
-            await self._end_rotation(cluster)
-        age_s = (self._clock.now() - cluster.keys_made_at) / NANOSECONDS
-        if cluster.keys_made_at == EPOCH or age_s >= KEYS_LIVE_S:
-            await self._rotate_keys(cluster)
-            return KEYS_LIVE_S
-        return KEYS_LIVE_S - max(0.0, age_s)
 
     async def _rotate_keys(self, cluster: Cluster) -> None:
         keys: list[NetworkKey] = []
