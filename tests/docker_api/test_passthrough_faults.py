@@ -100,6 +100,14 @@ async def test_closing_does_not_wait_for_an_engine_that_dawdles(tmp_path: Path) 
         writer.close()
 
 
+async def test_an_engine_that_hangs_does_not_hang_the_swarm(tmp_path: Path) -> None:
+    async def dawdle(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with crooked(tmp_path / "docker.sock", dawdle) as engine, before_engine(engine) as api:
+        assert await asyncio.wait_for(api.docker("service", "ls", "-q"), 10) == ""
+
+
 async def test_an_engine_may_answer_before_it_has_read_everything(tmp_path: Path) -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -92,7 +92,7 @@ class LocalEngine:
                 self.api_version = version
             yield answer
 
-    async def ask(self, target: str, headers: Mapping[str, str] | None = None) -> Answer:
+    async def ask(self, target: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Answer:
         """Return the whole answer to a GET.
 
         Raises:
@@ -100,8 +100,8 @@ class LocalEngine:
         """
         try:
             async with (
-                asyncio.timeout(ANSWER_TIMEOUT_S),
-                self.sent("GET", target, headers or {}, None) as answer,
+                asyncio.timeout(timeout_s),
+                self.sent("GET", target, {}, None) as answer,
             ):
                 body = bytearray()
                 async for some in answer.content.iter_any():
@@ -110,7 +110,7 @@ class LocalEngine:
                         raise EngineGone(502, f"the Docker Engine answered more than {ANSWER_BYTES_MAX} bytes")
                 return Answer(answer.status, answer.headers, bytes(body))
         except TimeoutError:
-            raise EngineGone(503, f"{self} did not answer within {ANSWER_TIMEOUT_S:.0f} seconds") from None
+            raise EngineGone(503, f"{self} did not answer within {timeout_s:g} seconds") from None
         except aiohttp.ClientError as error:
             raise self.broken_off() from error
 

@@ -20,12 +20,15 @@ from skep_adapters.docker_api.render_system import API_MIN, render_info, render_
 #: What the engine alone can say in the head of a ping; the builder decides how `docker build` builds.
 _PINGED = ("Builder-Version", "Docker-Experimental", "Ostype")
 
+#: Clients ping before everything they do: an engine that hangs may not hold up what is the swarm's for long.
+PING_TIMEOUT_S = 2.0
+
 
 async def ping(call: Call) -> web.StreamResponse:
     """Say that skep is there, and what both speak."""
     headers = call.request[HEADERS]
     try:
-        heard = await the_engine(call).ask("/_ping")
+        heard = await the_engine(call).ask("/_ping", timeout_s=PING_TIMEOUT_S)
     except EngineGone:
         return await handle_system.ping(call)
     headers |= {name: heard.headers[name] for name in _PINGED if name in heard.headers}

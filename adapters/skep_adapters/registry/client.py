@@ -96,7 +96,7 @@ class _Repository:
     async def found(self) -> ImageFound:
         await self._introduce()
         accept = {"Accept": manifests.ACCEPT}
-        answer = await self._get(f"/v2/{self._wanted.path}/manifests/{self._wanted.which}", accept)
+        answer = await self._get(self._manifest, accept)
         digest = self._digest(answer)
         manifest = manifests.read(answer.body, answer.headers.get("Content-Type", ""))
         return ImageFound(manifest.media_type, digest, len(answer.body), await self._platforms(manifest))
@@ -106,19 +106,29 @@ class _Repository:
         base = self._root / "v2/"
         answer = await requests.get(self._http, base, unverified=self._unverified, headers={})
         if answer.status == _UNAUTHORIZED or self._who.registry_token:
+            wanted = challenges(answer.challenges)
             self._credentials = await tokens.authorization(
                 self._http,
-                challenges(answer.challenges),
+                wanted,
                 self._who,
                 repository=self._wanted.path,
                 asked=base,
                 unverified=self._unverified,
             )
+            if not self._credentials and any(one.scheme == "basic" for one in wanted):
+                method = "Get" if self._wanted.digest else "Head"
+                raise RegistryError(500, f'{method} "{self._url(self._manifest)}": no basic auth credentials')
+
+    @property
+    def _manifest(self) -> str:
+        return f"/v2/{self._wanted.path}/manifests/{self._wanted.which}"
+
+    def _url(self, path: str) -> URL:
+        return self._root.join(URL(path, encoded=True))
 
     async def _get(self, path: str, headers: Mapping[str, str]) -> requests.Answer:
-        url = self._root.join(URL(path, encoded=True))
         answer = await requests.get(
-            self._http, url, unverified=self._unverified, headers={**headers, **self._credentials}
+            self._http, self._url(path), unverified=self._unverified, headers={**headers, **self._credentials}
         )
         if answer.status != _OK:
             raise refusal(answer.status, answer.body)
