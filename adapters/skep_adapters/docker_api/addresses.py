@@ -24,7 +24,7 @@ def check_listen(text: str) -> str:
     if not text:
         raise bad_request('invalid ListenAddr "": invalid empty address')
     host, port = _split(text)
-    found = _ip(host) or _of_interface(host)
+    found = _ip(host) or address_of_interface(host)
     if found is None:
         raise bad_request("listen address must be an IP address or network interface (with optional port number)")
     if port and not (port.isdecimal() and int(port) <= _PORT_MAX):
@@ -43,7 +43,7 @@ def check_advertise(text: str) -> str:
     if not text:
         return ""
     host, port = _split(text)
-    found = _ip(host) or _of_interface(host)
+    found = _ip(host) or address_of_interface(host)
     if found is None or ipaddress.ip_address(found).is_unspecified:
         raise bad_request(
             "advertise address must be a non-zero IP address or network interface (with optional port number)"
@@ -95,7 +95,7 @@ def _ip(text: str) -> str | None:
         return None
 
 
-def _of_interface(name: str) -> str | None:
+def address_of_interface(name: str) -> str | None:
     """Return the first IPv4 address of a network interface."""
     if name not in {known for _, known in socket.if_nameindex()}:
         return None

@@ -86,5 +86,5 @@ def _bound(stream: Stream[Any, Any]) -> None:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, f"a message of {size} bytes; the most is {MESSAGE_BYTES_MAX}")
         return await read(size)
 
-    inner.recv_data = recv_data  # type: ignore[method-assign]
-    inner.bounded = True  # type: ignore[attr-defined]
+    inner.recv_data = recv_data  # type: ignore[method-assign]  # there is no other way in
+    inner.bounded = True  # type: ignore[attr-defined]  # likewise

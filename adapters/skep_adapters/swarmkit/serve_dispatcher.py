@@ -114,7 +114,7 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         return render_session(message, node=node)
 
     def _task(self, task: AssignedTask) -> objects_pb2.Task:
-        return render_task(task, spec=self._spec(task.template), network=self._network)
+        return render_task(task, spec=self._spec(task.template), network=self._network, resources=task.resources)
 
 
 @asynccontextmanager

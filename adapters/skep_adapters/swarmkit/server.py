@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Protocol
 
 import anyio
@@ -13,6 +13,7 @@ from skep.runtime.engine import Engine
 from skep.runtime.errors import CannotListen
 from skep.runtime.swarm import SWARM_PORT
 
+from skep_adapters.swarmkit.gossip import passed_on
 from skep_adapters.swarmkit.methods import Unimplemented
 from skep_adapters.swarmkit.serve_ca import Authority, NodeAuthority
 from skep_adapters.swarmkit.serve_dispatcher import Dispatcher
@@ -96,12 +97,17 @@ class OpenPort:
                 if self._beside is not None:
                     group.start_soon(self._beside, engine)
                 _log.info("swarmkit.listening", addr=self.addr)
-                yield
+                async with passed_on(engine, _own_host(engine)) if self._beside is None else nullcontext():
+                    yield
             finally:
                 group.cancel_scope.cancel()
                 server.close()
                 with anyio.CancelScope(shield=True):
                     await server.wait_closed()
+
+
+def _own_host(engine: Engine) -> str:
+    return engine.writer.state.nodes[engine.node_id].status.addr
 
 
 def _split(addr: str) -> tuple[str, int]:

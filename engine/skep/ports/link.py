@@ -21,7 +21,7 @@ from skep.model.container import Driver
 from skep.model.ids import ConfigId, Instant, NodeId, Position, SecretId, ServiceId, TaskId
 from skep.model.network import Network
 from skep.model.node import Node, NodeDescription
-from skep.model.service import Endpoint, TaskTemplate
+from skep.model.service import Endpoint, GenericResource, TaskTemplate
 from skep.model.states import TaskState
 from skep.model.task import TaskStatus
 from skep.ports.lines import Line
@@ -79,7 +79,10 @@ class AssignedNetwork(Struct, frozen=True):
 
 
 class AssignedTask(Struct, frozen=True):
-    """A task as its node's agent sees it; `endpoint` is what its service was given."""
+    """A task as its node's agent sees it; `endpoint` is what its service was given.
+
+    `resources` are the generic ones of its node that are its own.
+    """
 
     id: TaskId
     service_id: ServiceId
@@ -94,6 +97,7 @@ class AssignedTask(Struct, frozen=True):
     status: TaskStatus
     networks: tuple[AssignedNetwork, ...] = ()
     endpoint: Endpoint | None = None
+    resources: tuple[GenericResource, ...] = ()
 
     @property
     def name(self) -> str:

@@ -173,6 +173,7 @@ def _assigned_task(state: ClusterState, task: Task, hostname: str) -> AssignedTa
         status=task.status,
         networks=_networks(state, task, template),
         endpoint=service.endpoint if service else None,
+        resources=state.given[task.origin.id].resources if task.origin.id in state.given else (),
     )
 
 

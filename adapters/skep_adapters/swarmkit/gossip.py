@@ -1,0 +1,89 @@
+"""The gossip seed: engines look for each other at their managers' addresses, port 7946, and no gossip is spoken here.
+
+What comes in is passed on to another engine that lives. From it the caller learns of all others, and then they talk to
+each other. Where there is no other, the connection is closed, and the caller asks again in a minute. An engine on the
+manager's own address is the seed itself, and nothing is passed on.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import structlog
+from anyio.abc import SocketAttribute, SocketStream
+from skep.core.state import ClusterState
+from skep.model.states import NodeState
+from skep.runtime.engine import Engine
+
+PORT = 7946
+
+#: A push and pull of all members takes milliseconds; what takes longer is no gossip.
+TALK_S = 30.0
+
+CONNECT_S = 5.0
+
+#: Callers at a time: each engine asks once a minute.
+CALLERS_MAX = 256
+
+CHUNK_BYTES = 64 * 1024
+
+_log = structlog.get_logger("skep.swarmkit")
+
+
+@asynccontextmanager
+async def passed_on(engine: Engine, host: str) -> AsyncIterator[None]:
+    """Pass gossip on at `host` for as long as the context lasts; without, if the port is taken."""
+    try:
+        listener = await anyio.create_tcp_listener(local_host=host, local_port=PORT)
+    except OSError as error:
+        _log.warning("swarmkit.no_gossip_seed", addr=f"{host}:{PORT}", reason=str(error))
+        yield
+        return
+    callers = anyio.Semaphore(CALLERS_MAX)
+
+    async def serve(caller: SocketStream) -> None:
+        async with caller:
+            with contextlib.suppress(anyio.WouldBlock):
+                callers.acquire_nowait()
+                try:
+                    await _serve(engine, caller)
+                finally:
+                    callers.release()
+
+    async with listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, serve)
+        yield
+        group.cancel_scope.cancel()
+
+
+async def _serve(engine: Engine, caller: SocketStream) -> None:
+    whence = str(caller.extra(SocketAttribute.remote_address)[0])  # noqa: S610 - this is no query
+    others = _living(engine.writer.state, whence)
+    random.shuffle(others)  # any of them does; not always the same one
+    for addr in others:
+        try:
+            with anyio.fail_after(CONNECT_S):
+                other = await anyio.connect_tcp(addr, PORT)
+        except (OSError, TimeoutError):
+            continue
+        async with other:
+            with anyio.move_on_after(TALK_S), contextlib.suppress(OSError, anyio.BrokenResourceError):
+                await asyncio.gather(_pipe(caller, other), _pipe(other, caller))
+        return
+
+
+async def _pipe(source: SocketStream, target: SocketStream) -> None:
+    with contextlib.suppress(anyio.EndOfStream, anyio.ClosedResourceError):
+        while True:
+            await target.send(await source.receive(CHUNK_BYTES))
+    with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        await target.send_eof()
+
+
+def _living(state: ClusterState, whence: str) -> list[str]:
+    """Return the addresses of the engines that are heard, but for the caller's."""
+    addrs = (n.status.addr for n in state.nodes.values() if n.certified and n.status.state is NodeState.READY)
+    return [addr for addr in dict.fromkeys(addrs) if addr and addr != whence]
