@@ -1,5 +1,7 @@
 """How the events of tasks change the state. These are the hot ones: a row costs about a microsecond."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from skep.core import address_index, node_index, seat_index, task_index
@@ -125,7 +127,7 @@ def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
     by_node: dict[NodeId, dict[TaskId, None]] = {}
     confirmed: list[Task] = []
     demanding: list[Task] = []
-    for task_id, node_id in zip(event.task_ids, event.node_ids, strict=True):
+    for task_id, node_id in zip(event.task_ids, _as_known(state, event.node_ids), strict=True):
         task = tasks[task_id]
         origin = task.origin
         of = indexes[origin.service_id]
@@ -142,9 +144,9 @@ def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
         on_node[node_id] = on_node.get(node_id, 0) + 1
         mine = by_node.get(node_id)
         if mine is None:
-            by_node[node_id] = {task_id: None}
+            by_node[node_id] = {origin.id: None}
         else:
-            mine[task_id] = None
+            mine[origin.id] = None
         if of.demands:
             demanding.append(new)
     _enter_nodes(state, by_node)
@@ -157,6 +159,16 @@ def tasks_assigned(state: ClusterState, event: TasksAssigned) -> None:
         for task_id in event.task_ids:
             if task_id in state.given and task_id not in settled:
                 address_index.place(state, tasks[task_id])
+
+
+def _as_known(state: ClusterState, node_ids: tuple[NodeId, ...]) -> Iterable[NodeId]:
+    """Return ids as the table of nodes has them: a record that was read has a copy of one in each row, of 80 bytes."""
+    nodes = state.nodes
+    first = nodes.get(node_ids[0])
+    if first is None or first.id is node_ids[0]:
+        return node_ids  # it was made here
+    known = {node_id: nodes[node_id].id for node_id in node_ids if node_id in nodes}
+    return (known.get(node_id, node_id) for node_id in node_ids)
 
 
 def _enter_nodes(state: ClusterState, by_node: dict[NodeId, dict[TaskId, None]]) -> None:
