@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docker_harness import served
+from docker_harness import Served
 from engine_harness import before_engine
+from skep.model.states import Availability
 from skep_adapters.registry import RegistryClient
 
 from tests.registry.registry_harness import DOCKER_LIST, DOCKER_MANIFEST, HTPASSWD, REGISTRY, Shelf, digest, registry
+from tests.trust.requests import csr
 
 pytestmark = pytest.mark.skipif(REGISTRY is None, reason="docker-registry is not installed (Debian: docker-registry)")
 
@@ -28,11 +30,18 @@ def _credentials(**said: str) -> dict[str, str]:
     return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(said).encode()).decode()}
 
 
+async def join(api: Served) -> None:
+    """Take an engine in, as far as the swarm knows."""
+    worker, _ = await api.cluster.swarm.tokens()
+    await api.cluster.engine.membership.admit(worker, csr(), addr="10.0.0.7", availability=Availability.DRAIN)
+
+
 async def _both(engine: Path, path: str, **headers: str) -> tuple[Answer, Answer]:
     """Return the engine's answer and skep's own."""
     async with before_engine(engine) as api:
         theirs = await api.ask("GET", path, **headers)
     async with before_engine(None, registry=RegistryClient()) as api:
+        await join(api)
         return theirs, await api.ask("GET", path, **headers)
 
 
@@ -78,6 +87,7 @@ async def test_both_log_in_alike(engine: Path, tmp_path: Path) -> None:
 async def test_services_are_pinned_to_digests(shelf: Shelf) -> None:
     body = await shelf.put("web", "1", architecture="amd64", os="linux")
     async with before_engine(None, registry=RegistryClient()) as api:
+        await join(api)
         await api.docker("service", "create", "-d", "--name", "web", "--replicas", "0", f"{shelf.host}/web:1")
         spec = (await api.get("/services/web"))["Spec"]["TaskTemplate"]
         assert spec["ContainerSpec"]["Image"] == f"{shelf.host}/web:1@{digest(body)}"
@@ -93,7 +103,10 @@ async def test_an_engine_that_is_gone_is_no_obstacle(shelf: Shelf, tmp_path: Pat
         assert (await api.ask("GET", path))[0] == 503
 
 
-async def test_without_engine_and_registries_it_is_not_done() -> None:
-    async with served() as api:
-        status, answer = await api.ask("GET", "/distribution/nginx/json")
-        assert (status, answer["message"]) == (501, "skep does not implement looking up images in registries")
+async def test_where_no_engine_runs_tasks_an_image_is_only_a_name() -> None:
+    refusal = "skep does not implement looking up images in registries where no Docker Engine runs tasks"
+    async with before_engine(None, registry=RegistryClient()) as api:
+        assert await api.ask("GET", "/distribution/nginx/json") == (501, {"message": refusal})
+    async with before_engine(None) as api:
+        await join(api)
+        assert await api.ask("GET", "/distribution/nginx/json") == (501, {"message": refusal})

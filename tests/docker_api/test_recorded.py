@@ -71,7 +71,7 @@ def test_a_task_is_shown_as_recorded(shown: Any) -> None:
 
 @pytest.mark.parametrize("shown", OBJECTS["nodes"], ids=lambda shown: shown["Description"]["Hostname"])
 def test_a_node_is_shown_as_recorded(shown: Any) -> None:
-    assert render_node(node_of(shown)) == shown
+    assert render_node(node_of(shown), None) == shown
 
 
 @pytest.mark.parametrize("shown", OBJECTS["secrets"], ids=lambda shown: shown["Spec"]["Name"])

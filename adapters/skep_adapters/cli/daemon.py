@@ -30,6 +30,7 @@ from skep_adapters.cli.sd_notify import notify
 from skep_adapters.cli.stopping import stop_on_signals
 from skep_adapters.cli.vacancy import check_vacant
 from skep_adapters.docker_api import DockerApi
+from skep_adapters.registry import RegistryClient
 from skep_adapters.sqlite.files import make_directory
 from skep_adapters.sqlite.lock import ProcessLock
 from skep_adapters.sqlite.storage import SqliteStorage
@@ -100,7 +101,13 @@ async def _opened(options: UpOptions, local: Path | None) -> AsyncIterator[Clust
                 gate=WorkerPort(options.listen_addr, LocalEngine(local).attend if local is not None else None),
             )
         )
-        api = DockerApi(cluster, api_max=options.api_max, unsupported=unsupported(options, local), engine=local)
+        api = DockerApi(
+            cluster,
+            api_max=options.api_max,
+            unsupported=unsupported(options, local),
+            engine=local,
+            registry=RegistryClient(),
+        )
         for path in options.sockets:
             await stack.enter_async_context(api.serve_unix(path))
         _log.info("daemon.ready", version=VERSION, sockets=[str(path) for path in options.sockets])

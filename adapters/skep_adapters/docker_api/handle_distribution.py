@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from skep.core.state import ClusterState
 from skep.ports.registry import Platform, RegistryError
 
 from skep_adapters.docker_api.answers import json_answer
@@ -16,21 +17,26 @@ from skep_adapters.docker_api.passthrough_engine import EngineGone
 
 
 async def inspect(call: Call) -> web.StreamResponse:
-    """Answer an image's digest and platforms: the engine does, or else a registry is asked."""
+    """Answer an image's digest and platforms: the engine does, or else a registry is asked for the members' sake."""
     if call.engine is not None:
         try:
             return await forward(call)
         except EngineGone:
             if call.registry is None:
                 raise
-    if call.registry is None:
-        raise not_implemented("looking up images in registries")
+    if call.registry is None or not (call.engine is not None or await call.read(_has_engines)):
+        raise not_implemented("looking up images in registries where no Docker Engine runs tasks")
     try:
         found = await call.registry.look_up(call.ref, _credentials(call.request.headers.get("X-Registry-Auth", "")))
     except RegistryError as error:
         raise ApiError(error.status, str(error)) from error
     descriptor = {"mediaType": found.media_type, "digest": found.digest, "size": found.size}
     return json_answer({"Descriptor": descriptor, "Platforms": [_platform(one) for one in found.platforms] or None})
+
+
+def _has_engines(state: ClusterState) -> bool:
+    """Whether a Docker Engine is a member: to all other executors the name of an image means something else."""
+    return any(node.certified for node in state.nodes.values())
 
 
 def _credentials(field: str) -> dict[str, str]:
