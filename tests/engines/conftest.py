@@ -10,7 +10,7 @@ import pytest
 from tests.engines.machine import Machine, sweep
 from tests.engines.rig import Rig, prepared
 from tests.engines.surroundings import missing
-
+from tests.engines.swarm import Begin, Swarm
 
 @pytest.fixture(scope="session")
 def able() -> None:
@@ -40,6 +40,22 @@ def rig(packed_images: bytes, home: Path) -> Iterator[Rig]:
     """A network, on which a test starts machines and engines."""
     with Rig(home, packed_images) as rig:
         yield rig
+
+
+@pytest.fixture
+def swarm_of(rig: Rig, home: Path) -> Iterator[Begin]:
+    """What begins the swarm of a test; its end is looked at."""
+    begun: list[Swarm] = []
+
+    def begin(workers: int, *, local: bool = False) -> Swarm:
+        swarm = Swarm(rig, home, local=local)
+        begun.append(swarm)
+        swarm.begin(workers)
+        return swarm
+
+    yield begin
+    for swarm in begun:
+        swarm.skep.close()
 
 
 @pytest.fixture
