@@ -18,6 +18,7 @@ from skep_adapters.swarmkit.methods import Unimplemented
 from skep_adapters.swarmkit.serve_ca import Authority, NodeAuthority
 from skep_adapters.swarmkit.serve_dispatcher import Dispatcher
 from skep_adapters.swarmkit.serve_log_broker import LogBroker
+from skep_adapters.swarmkit.serve_resources import ResourceAllocator
 from skep_adapters.swarmkit.trust import Trust
 
 #: Connections that wait to be taken: all agents come back at once when a manager starts again.
@@ -62,6 +63,9 @@ class WorkerPort:
             listener = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
         except OSError as error:
             raise CannotListen(f"failed to listen for workers at {_join(host, port)}: {error.strerror}") from None
+        # connections have it of the listener; asyncio sees to it only where it made the socket. Without it an answer,
+        # which is several writes, waits 40 ms for the acknowledgement of its first
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return OpenPort(listener, self._beside)
 
 
@@ -87,7 +91,8 @@ class OpenPort:
         """Let workers in."""
         trust = Trust(engine)
         await trust.begin()
-        offered = Offered((Authority(engine), NodeAuthority(engine), Dispatcher(engine), LogBroker(engine)))
+        parts = (Authority(engine), NodeAuthority(engine), Dispatcher(engine), LogBroker(engine))
+        offered = Offered((*parts, ResourceAllocator(engine)))
         server = Server([offered, Unimplemented(offered.__mapping__())])
         async with anyio.create_task_group() as group:
             await server.start(sock=self._listener, ssl=trust.context, backlog=BACKLOG)
