@@ -213,11 +213,14 @@ def test_the_swarm_itself_and_tasks_give_none(event: Event) -> None:
 
 def test_what_gives_none_is_known_by_name() -> None:
     """An event that is new in the log must be thought of here too."""
-    silent = {name for name in EVENTS if name.split(".", 1)[0] in ("engine", "swarm", "tasks")}
+    silent = {
+        name for name in EVENTS if name.split(".", 1)[0] in ("engine", "swarm", "tasks", "attachment", "attachments")
+    }
     # a service that is spread anew is not written anew
     silent |= {"service.rebalance-began/1", "service.rebalance-ended/1"}
     assert {name.split(".", 1)[0] for name in EVENTS} == {
         "engine", "swarm", "node", "nodes", "service", "tasks", "network", "secret", "config",
+        "attachment", "attachments",
     }  # fmt: skip
     assert {name for name, kind in EVENTS.items() if kind not in _described()} == silent
 

@@ -1,21 +1,26 @@
-"""Who has which address, and who waits for one: derived from endpoints, from what tasks were given, and from nodes.
+"""Who has which address, and who waits for one: derived from endpoints, what tasks were given, attachments and nodes.
 
 - A service has its VIPs, a node its attachments. A task has its addresses until it has ended and is wanted no more, as
-  in SwarmKit; those that it shows afterwards are history.
+  in SwarmKit; those that it shows afterwards are history. An attachment has its own for as long as it is there.
 - What belongs to a network that is gone is nobody's.
 - `unallocated`: services that lack ports or VIPs, or have tasks that wait for the allocator: woken when any is freed.
 - `detached`: nodes whose attachments are not those that they should have: woken when a network that was full is not.
 """
 
+from typing import TypeVar
+
 from skep.core.indexes import Topic
 from skep.core.state import ClusterState
 from skep.core.subnets import Ranges, number_of
-from skep.model.ids import NetworkId, NodeId, ServiceId
+from skep.model.attachment import Attachment
+from skep.model.ids import NetworkId, NodeId, ServiceId, TaskId
 from skep.model.network import NetworkAddress
 from skep.model.node import Node
 from skep.model.service import PortConfig, Service, TaskTemplate, VirtualIp
 from skep.model.states import TaskState
 from skep.model.task import Task
+
+K = TypeVar("K")
 
 RUNNING = TaskState.RUNNING
 INGRESS = "ingress"
@@ -164,6 +169,31 @@ def _count(state: ClusterState, node_id: NodeId, addresses: tuple[NetworkAddress
         del state.node_networks[node_id]
 
 
+# --- attachments
+
+
+def enter_attachment(state: ClusterState, attachment: Attachment) -> None:
+    """Note the address of an attachment, and where it is."""
+    _hold(state, attachment.network_id, attachment.addr, attachment.id)
+    state.network_attachments.setdefault(attachment.network_id, {})[attachment.id] = None
+    state.node_attachments.setdefault(attachment.node_id, {})[attachment.id] = None
+    _count(state, attachment.node_id, (attachment.address,), 1)
+
+
+def leave_attachment(state: ClusterState, attachment: Attachment) -> None:
+    """Note that an attachment has ended."""
+    _free(state, attachment.network_id, attachment.addr)
+    _discard(state.network_attachments, attachment.network_id, attachment.id)
+    _discard(state.node_attachments, attachment.node_id, attachment.id)
+    _count(state, attachment.node_id, (attachment.address,), -1)
+
+
+def _discard(index: dict[K, dict[TaskId, None]], key: K, attachment_id: TaskId) -> None:
+    del index[key][attachment_id]
+    if not index[key]:
+        del index[key]
+
+
 # --- nodes
 
 
@@ -209,12 +239,15 @@ def wake(state: ClusterState) -> None:
 def reindex(state: ClusterState) -> None:
     """Build anew what services and nodes have; tasks enter afterwards, and `rejudge` comes last."""
     state.addresses, state.node_networks, state.unallocated, state.detached = {}, {}, {}, {}
+    state.network_attachments, state.node_attachments = {}, {}
     state.capacities = {n.id: Ranges(n.ranges).capacity for n in state.networks.values() if n.ranges}
     state.ingress_id = next((n.id for n in state.networks.values() if n.spec.ingress), NetworkId(""))
     for service in state.services.values():
         hold_vips(state, service)
     for node in state.nodes.values():
         hold_attachments(state, node)
+    for attachment in state.attachments.values():
+        enter_attachment(state, attachment)
 
 
 def rejudge(state: ClusterState) -> None:

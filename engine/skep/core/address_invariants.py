@@ -48,6 +48,8 @@ def _held(state: ClusterState) -> Iterator[tuple[NetworkId, str, str]]:
         if task_id in state.tasks and address_index.holds(state.tasks[task_id]):
             for given in what.addresses:
                 yield given.network_id, given.addr, task_id
+    for attachment in state.attachments.values():
+        yield attachment.network_id, attachment.addr, attachment.id
 
 
 def _check_networks(state: ClusterState, broken: Breaks) -> None:

@@ -19,6 +19,7 @@ from skep.core.progress import Rebalance, UpdateProgress
 from skep.core.record import Actor, Planned, Record, Submitted
 from skep.core.state import ClusterState
 from skep.core.task_index import reindex
+from skep.model.attachment import Attachment
 from skep.model.ids import START, ConfigId, Instant, NetworkId, NodeId, Position, Seat, SecretId, ServiceId, TaskId
 from skep.model.network import Network
 from skep.model.node import Node
@@ -186,6 +187,7 @@ class Snapshot(Struct):
     secrets: list[Secret]
     configs: list[Config]
     networks: list[Network]
+    attachments: list[Attachment]
     templates: dict[ServiceId, dict[Position, TaskTemplate]]
     given: dict[TaskId, Given]
     given_up: dict[ServiceId, dict[Seat, TaskId]]
@@ -243,6 +245,7 @@ def encode_state(state: ClusterState) -> bytes:
         secrets=list(state.secrets.values()),
         configs=list(state.configs.values()),
         networks=list(state.networks.values()),
+        attachments=list(state.attachments.values()),
         **{name: getattr(state, name) for name in _AS_THEY_ARE},
     )
     return msgspec.msgpack.encode(snapshot)
@@ -266,6 +269,7 @@ def decode_state(body: bytes) -> ClusterState:
     state.secrets = {SecretId(secret.id): secret for secret in snapshot.secrets}
     state.configs = {ConfigId(config.id): config for config in snapshot.configs}
     state.networks = {network.id: network for network in snapshot.networks}
+    state.attachments = {attachment.id: attachment for attachment in snapshot.attachments}
     for name in _AS_THEY_ARE:
         setattr(state, name, getattr(snapshot, name))
     rows = snapshot.tasks

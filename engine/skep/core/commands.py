@@ -284,6 +284,32 @@ class RemoveNetwork(Command, frozen=True, tag="remove-network/1"):
     network_id: NetworkId
 
 
+class AttachContainer(Command, frozen=True, tag="attach-container/1"):
+    """Put a container that a person runs on a node on the network of the id or name `target`.
+
+    `addresses` are those that the person wants it to have, at most one; none where any will do.
+    """
+
+    attachment_id: TaskId
+    node_id: NodeId
+    target: str
+    container_id: str
+    addresses: tuple[str, ...] = ()
+
+
+class DetachContainer(Command, frozen=True, tag="detach-container/1"):
+    """Take such a container of this very node off its network."""
+
+    node_id: NodeId
+    attachment_id: TaskId
+
+
+class EndAttachments(Command, frozen=True, tag="end-attachments/1"):
+    """Give up attachments whose node is not heard any more. A row that has ended is dropped."""
+
+    attachment_ids: tuple[TaskId, ...]
+
+
 class CreateSecret(Command, frozen=True, tag="create-secret/1"):
     """Begin a secret; its data is sealed already. `size` is that of the data in bytes."""
 

@@ -317,6 +317,34 @@ class NetworkRemoved(Event, frozen=True, tag="network.removed/1"):
     network_id: NetworkId
 
 
+# --- attachments
+
+
+class AttachmentCreated(Event, frozen=True, tag="attachment.created/1"):
+    """A container that a person runs on a node is on a network, at `addr`; `asked` if that was chosen by the person."""
+
+    attachment_id: TaskId
+    node_id: NodeId
+    network_id: NetworkId
+    container_id: str
+    addr: str
+    asked: bool = False
+
+
+class AttachmentsReported(Event, frozen=True, tag="attachments.reported/1"):
+    """A node's agent observed its attachments so: `statuses[i]` is that of `attachment_ids[i]`."""
+
+    node_id: NodeId
+    attachment_ids: tuple[TaskId, ...]
+    statuses: tuple[TaskStatus, ...]
+
+
+class AttachmentsEnded(Event, frozen=True, tag="attachments.ended/1"):
+    """These containers are on their networks no more; their addresses are free."""
+
+    attachment_ids: tuple[TaskId, ...]
+
+
 # --- secrets and configs
 
 

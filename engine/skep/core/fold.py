@@ -8,8 +8,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from skep.core import address_index, seat_index, task_index, wait_index
+from skep.core import address_index, fold_attachment, seat_index, task_index, wait_index
 from skep.core.events import (
+    AttachmentCreated,
+    AttachmentsEnded,
+    AttachmentsReported,
     ConfigCreated,
     ConfigRemoved,
     ConfigUpdated,
@@ -82,7 +85,7 @@ from skep.model.swarm import Cluster
 from skep.model.task import TaskStatus
 
 #: Changes whenever a fold gives another state, or a snapshot another form: older checkpoints are left unused then.
-FOLD_VERSION = "3"
+FOLD_VERSION = "4"
 
 
 def begin(state: ClusterState, position: Position, time: Instant, command_id: str) -> None:
@@ -248,6 +251,8 @@ def _node_removed(state: ClusterState, event: NodeRemoved) -> None:
             task_index.swap(state, task, replace(task, status=orphaned, version=state.position, updated_at=state.time))
             if task.service_id in state.updates:
                 state.updates[task.service_id].note_unwanted(task.id)
+    for attachment_id in list(state.node_attachments.get(event.node_id, ())):
+        fold_attachment.end(state, attachment_id)
     wait_index.rejudge_node(state, event.node_id)
     for service_id in state.node_services:
         seat_index.revive(state, service_id, event.node_id)
@@ -361,6 +366,9 @@ EVOLVE: dict[type[Event], Callable[[ClusterState, Any], None]] = {
     NetworkCreated: network_created,
     NetworkAllocated: network_allocated,
     NetworkRemoved: network_removed,
+    AttachmentCreated: fold_attachment.attachment_created,
+    AttachmentsReported: fold_attachment.attachments_reported,
+    AttachmentsEnded: fold_attachment.attachments_ended,
     SecretCreated: _secret_created,
     SecretUpdated: _secret_updated,
     SecretRemoved: _secret_removed,

@@ -8,6 +8,7 @@
 6. In a slot one task is wanted running, unless an update is about to replace it, or does, or it is handed over.
 7. No address, subnet or VXLAN id is held twice, or by nobody; an address lies in its network.
 8. Nothing is newer than the state, or older than its own creation.
+9. An attachment is on a known node and a known network, and has not ended.
 
 `check` costs a copy and a rebuild of all.
 """
@@ -38,8 +39,10 @@ _PLAIN_INDEXES = (
     "config_users",
     "detached",
     "host_ports",
+    "network_attachments",
     "network_names",
     "network_users",
+    "node_attachments",
     "node_networks",
     "node_services",
     "pending",
@@ -70,6 +73,7 @@ def check(state: ClusterState) -> None:
     _check_names(state)
     _check_ages(state)
     _check_rest(state)
+    _check_attachments(state)
     check_addresses(state, lambda what, object_id: _broken(state, what, object_id))
     _check_indexes(state)
     for service_id in state.services:
@@ -97,6 +101,7 @@ def _story(state: ClusterState, object_id: str) -> Iterator[tuple[str, object]]:
         ("node", state.nodes),
         ("secret", state.secrets),
         ("config", state.configs),
+        ("attachment", state.attachments),
     )
     for what, table in tables:
         if object_id in table:
@@ -194,6 +199,18 @@ def _check_rest(state: ClusterState) -> None:
         for slot in slots:
             if service_id not in state.services or slot in wanted:
                 raise _broken(state, f"slot {slot} of service {service_id} gave up, and is wanted", service_id)
+
+
+def _check_attachments(state: ClusterState) -> None:
+    for one in state.attachments.values():
+        if one.node_id not in state.nodes or one.network_id not in state.networks:
+            raise _broken(state, f"attachment {one.id} is on a node or a network that is unknown", one.id)
+        if not TaskState.ASSIGNED <= one.status.state <= TaskState.RUNNING:
+            raise _broken(state, f"attachment {one.id} is {one.status.state.word}", one.id)
+        if one.id in state.tasks:
+            raise _broken(state, f"attachment {one.id} is a task, too", one.id)
+        if one.version > state.position or not one.created_at <= one.updated_at <= state.time:
+            raise _broken(state, f"attachment {one.id} is newer than the state, or older than its creation", one.id)
 
 
 def _check_indexes(state: ClusterState) -> None:

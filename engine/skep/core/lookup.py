@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from skep.core.rejected import Rejected
 from skep.core.state import ClusterState
+from skep.model.attachment import Attachment
 from skep.model.ids import ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId
 from skep.model.network import Network
 from skep.model.node import Node
@@ -74,6 +75,11 @@ def find_node(state: ClusterState, ref: str) -> Node:
 def find_task(state: ClusterState, ref: str) -> Task:
     """Return the task of this id or id prefix; `Rejected` as for a service. `web.1` is no task's name (recorded)."""
     return state.tasks.get(TaskId(ref)) or _by_prefix("task", state.tasks, ref)
+
+
+def find_attachment(state: ClusterState, ref: str) -> Attachment:
+    """Return the attachment of this id or id prefix; `Rejected` as for a service, in the words for tasks."""
+    return state.attachments.get(TaskId(ref)) or _by_prefix("task", state.attachments, ref)
 
 
 def _by_prefix(kind: str, table: Mapping[K, V], ref: str) -> V:

@@ -10,6 +10,8 @@ class Code(enum.StrEnum):
     NOT_FOUND = "NotFound"
     ALREADY_EXISTS = "AlreadyExists"
     FAILED_PRECONDITION = "FailedPrecondition"
+    PERMISSION_DENIED = "PermissionDenied"
+    RESOURCE_EXHAUSTED = "ResourceExhausted"
     UNIMPLEMENTED = "Unimplemented"
     UNKNOWN = "Unknown"
 

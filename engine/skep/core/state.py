@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from skep.core.failures import Failures
 from skep.core.indexes import NodeTasks, Ordered, ServiceTasks, Shifts, Touched
 from skep.core.progress import Rebalance, UpdateProgress
+from skep.model.attachment import Attachment
 from skep.model.ids import (
     EPOCH,
     START,
@@ -53,6 +54,7 @@ class ClusterState:
 
     __slots__ = (
         "addresses",
+        "attachments",
         "capacities",
         "closed",
         "cluster",
@@ -67,12 +69,14 @@ class ClusterState:
         "host_ports",
         "ingress_id",
         "left",
+        "network_attachments",
         "network_names",
         "network_users",
         "networks",
         "next_port",
         "next_subnet",
         "next_vni",
+        "node_attachments",
         "node_networks",
         "node_services",
         "node_tasks",
@@ -114,6 +118,8 @@ class ClusterState:
         #: what tasks run, by the position that set it; kept until the last task that names it is reaped
         self.templates: dict[ServiceId, dict[Position, TaskTemplate]] = {}
         self.networks: dict[NetworkId, Network] = {}
+        #: containers that people run on networks of the swarm
+        self.attachments: dict[TaskId, Attachment] = {}
         #: what tasks were given, of the few that were
         self.given: dict[TaskId, Given] = {}
         #: seats whose last task ended for good
@@ -146,13 +152,16 @@ class ClusterState:
         self.config_users: dict[ConfigId, Ordered[ServiceId]] = {}
         self.network_names: dict[str, NetworkId] = {}
         self.network_users: dict[NetworkId, Ordered[ServiceId]] = {}
-        #: addresses in use on each network, as numbers, with what has them: a service, a task or a node
+        #: attachments to each network, and those of each node's containers
+        self.network_attachments: dict[NetworkId, Ordered[TaskId]] = {}
+        self.node_attachments: dict[NodeId, Ordered[TaskId]] = {}
+        #: addresses in use on each network, as numbers, with what has them: a service, a task, an attachment or a node
         self.addresses: dict[NetworkId, dict[int, str]] = {}
         #: how many addresses each network has to give, where it has any
         self.capacities: dict[NetworkId, int] = {}
         #: the network of published ports; empty if there is none
         self.ingress_id = NetworkId("")
-        #: networks of the tasks on each node, with how many tasks that live are on each
+        #: networks of the tasks and attachments on each node, with how many that live are on each
         self.node_networks: dict[NodeId, dict[NetworkId, int]] = {}
         #: services that wait for the allocator, and nodes that do: see `skep.core.address_index`
         self.unallocated: Ordered[ServiceId] = {}
@@ -224,6 +233,7 @@ class ClusterState:
 _NESTED = frozenset(
     {"service_tasks", "node_tasks", "templates", "given_up", "restarts", "updates", "rebalances", "spec_positions"}
     | {"failures", "host_ports", "secret_users", "config_users", "network_users", "addresses", "node_networks"}
+    | {"network_attachments", "node_attachments"}
 )
 
 

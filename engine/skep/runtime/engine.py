@@ -30,6 +30,7 @@ from skep.ports.executor import Executor
 from skep.ports.lines import LineStore
 from skep.ports.storage import Store
 from skep.runtime.agent import Agent
+from skep.runtime.attaching import Attaching
 from skep.runtime.dispatcher import Dispatcher
 from skep.runtime.keys import destroy_orphans
 from skep.runtime.membership import Membership
@@ -72,6 +73,7 @@ class Engine:
         )
         self.dispatcher = Dispatcher(self.writer, store.keyring, ids=ids)
         self.membership = Membership(self.writer, store.keyring, clock=clock, ids=ids)
+        self.attaching = Attaching(self.writer, ids=ids)
         self.upkeep = Upkeep(self.writer, store.keyring, clock=clock, ids=ids)
         self._nodes = nodes
         self.clock = clock

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable
 
 from skep.core.state import ClusterState
+from skep.model.attachment import Attachment
 from skep.model.ids import EPOCH, START, ConfigId, NodeId, SecretId, ServiceId, TaskId
 from skep.model.secret import Sealed
 from skep.model.service import TaskSpec, TaskTemplate
@@ -64,7 +65,7 @@ class Session:
         for memory in (self._sent, self._over, self._secret_uses, self._config_uses):
             memory.clear()
         index = state.node_tasks.get(self.node_id)
-        return self._changes(state, index.all if index else ())
+        return self._changes(state, [*(index.all if index else ()), *state.node_attachments.get(self.node_id, ())])
 
     def news(self, state: ClusterState) -> "Assignments":
         """Return what changed since the last call."""
@@ -85,6 +86,11 @@ class Session:
         out = Assignments()
         hostname = state.nodes[self.node_id].description.hostname if self.node_id in state.nodes else ""
         for task_id in task_ids:
+            attachment = state.attachments.get(task_id)
+            if attachment is not None and attachment.node_id == self.node_id:
+                self._sent.setdefault(task_id, _NO_USES)
+                out.tasks.append(AssignmentChange(_assigned_attachment(state, attachment, hostname)))
+                continue
             task = state.tasks.get(task_id)
             if task is None or task.node_id != self.node_id or task.state < TaskState.ASSIGNED:
                 self._forget(task_id, out)
@@ -174,6 +180,24 @@ def _assigned_task(state: ClusterState, task: Task, hostname: str) -> AssignedTa
         networks=_networks(state, task, template),
         endpoint=service.endpoint if service else None,
         resources=state.given[task.origin.id].resources if task.origin.id in state.given else (),
+    )
+
+
+def _assigned_attachment(state: ClusterState, attachment: Attachment, hostname: str) -> AssignedTask:
+    """Return an attachment as its agent sees it: a task of no service, wanted until it is withdrawn."""
+    return AssignedTask(
+        id=attachment.id,
+        service_id=ServiceId(""),
+        service_name="",
+        slot=0,
+        node_id=attachment.node_id,
+        node_hostname=hostname,
+        service_labels={},
+        spec_version=START,
+        template=TaskTemplate("", attachment.spec),
+        desired=TaskState.RUNNING,
+        status=attachment.status,
+        networks=(AssignedNetwork(state.networks[attachment.network_id], attachment.addr),),
     )
 
 

@@ -12,6 +12,7 @@ from skep.core.commands import (
     AllocateService,
     AllocateTasks,
     AssignTasks,
+    AttachContainer,
     AttachNode,
     Command,
     CreateConfig,
@@ -21,6 +22,8 @@ from skep.core.commands import (
     CreateTasks,
     DescribeNode,
     DesireTasks,
+    DetachContainer,
+    EndAttachments,
     EndRebalance,
     EvictTasks,
     HoldTasks,
@@ -47,7 +50,7 @@ from skep.core.commands import (
     UpdateService,
     UpdateSwarm,
 )
-from skep.core.decide import network, node, secret, service, swarm, task
+from skep.core.decide import attachment, network, node, secret, service, swarm, task
 from skep.core.events import Event
 from skep.core.state import ClusterState
 
@@ -85,6 +88,9 @@ DECIDE: dict[type[Command], Callable[[ClusterState, Any], tuple[Event, ...]]] = 
     CreateNetwork: network.create_network,
     AllocateNetwork: network.allocate_network,
     RemoveNetwork: network.remove_network,
+    AttachContainer: attachment.attach_container,
+    DetachContainer: attachment.detach_container,
+    EndAttachments: attachment.end_attachments,
     CreateSecret: secret.create_secret,
     UpdateSecret: secret.update_secret,
     RemoveSecret: secret.remove_secret,

@@ -36,15 +36,18 @@ def allocate_network(state: ClusterState, command: AllocateNetwork) -> tuple[Eve
 def remove_network(state: ClusterState, command: RemoveNetwork) -> tuple[Event, ...]:
     """End a network that nobody uses; tasks that are stopping may still be on it (recorded in scenario 16).
 
-    A task that an update of its service did not reach yet uses what its service uses no more.
+    A task that an update of its service did not reach yet uses what its service uses no more. A container that a person
+    attached is a user as a task is.
     """
     network = _known(state, command.network_id)
     users = state.network_users.get(network.id)
     if users:
         raise Rejected.precondition(f"network {network.id} is in use by service {next(iter(users))}")
     task = _user_left_behind(state, network.id)
-    if task is not None:
-        raise Rejected.precondition(f"network {network.id} is in use by task {task.id}")
+    attached = state.network_attachments.get(network.id)
+    if task is not None or attached:
+        task_id = task.id if task is not None else next(iter(attached or ()))
+        raise Rejected.precondition(f"network {network.id} is in use by task {task_id}")
     if network.spec.ingress and state.ports:
         publisher = next(iter(state.ports.values()))
         raise Rejected.precondition(f"ingress network cannot be removed because service {publisher} depends on it")

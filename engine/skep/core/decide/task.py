@@ -1,5 +1,7 @@
 """Decisions about tasks, made for plans and agents: stale rows are dropped, never the batch."""
 
+from collections.abc import Mapping
+
 from skep.core.commands import (
     AdoptTasks,
     AllocateTasks,
@@ -13,6 +15,8 @@ from skep.core.commands import (
 )
 from skep.core.events import (
     ROWS_MAX,
+    AttachmentsEnded,
+    AttachmentsReported,
     Event,
     TasksAdopted,
     TasksAllocated,
@@ -26,9 +30,10 @@ from skep.core.events import (
 )
 from skep.core.rejected import Broken, Rejected
 from skep.core.state import ClusterState
+from skep.model.attachment import Attachment
 from skep.model.ids import TaskId
 from skep.model.states import DESIRED_STATES, TaskState
-from skep.model.task import TaskStatus
+from skep.model.task import Task, TaskStatus
 
 PENDING, ASSIGNED, RUNNING, COMPLETE = TaskState.PENDING, TaskState.ASSIGNED, TaskState.RUNNING, TaskState.COMPLETE
 
@@ -126,14 +131,28 @@ def desire_tasks(state: ClusterState, command: DesireTasks) -> tuple[Event, ...]
 
 
 def report_tasks(state: ClusterState, command: ReportTasks) -> tuple[Event, ...]:
-    """Take from a node's agent what is new about the node's own tasks; of several reports of one, the furthest."""
+    """Take from a node's agent what is new about the node's own tasks; of several reports of one, the furthest.
+
+    To an agent attachments are tasks. One that ended is forgotten: nothing comes after it.
+    """
     _check_rows(command.task_ids)
+    events: list[Event] = []
+    if rows := _news(state.tasks, command):
+        events.append(TasksReported(command.node_id, tuple(rows), tuple(rows.values())))
+    if state.attachments and (rows := _news(state.attachments, command)):
+        events.append(AttachmentsReported(command.node_id, tuple(rows), tuple(rows.values())))
+        if ended := tuple(attachment_id for attachment_id, status in rows.items() if status.state.terminal):
+            events.append(AttachmentsEnded(ended))
+    return tuple(events)
+
+
+def _news(known: Mapping[TaskId, Task | Attachment], command: ReportTasks) -> dict[TaskId, TaskStatus]:
     rows: dict[TaskId, TaskStatus] = {}
     for task_id, status in zip(command.task_ids, command.statuses, strict=True):
-        task = state.tasks.get(task_id)
+        task = known.get(task_id)
         if task is not None and task.node_id == command.node_id and _is_news(rows.get(task_id, task.status), status):
             rows[task_id] = status
-    return (TasksReported(command.node_id, tuple(rows), tuple(rows.values())),) if rows else ()
+    return rows
 
 
 def evict_tasks(state: ClusterState, command: EvictTasks) -> tuple[Event, ...]:

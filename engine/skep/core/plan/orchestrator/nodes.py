@@ -6,10 +6,10 @@ its replacement runs (plan "handovers" stops it then), unless the node goes down
 again before that gives its task up all the same: its replacement is on its way.
 
 A global service's task ends with its node. Of a node that is down for long, tasks are given up for good, as SwarmKit
-does: so networks and services that they hold can be freed.
+does: so networks and services that they hold can be freed. So are containers of people that it had on networks.
 """
 
-from skep.core.commands import Command, DesireTasks, EvictTasks
+from skep.core.commands import Command, DesireTasks, EndAttachments, EvictTasks
 from skep.core.events import ROWS_MAX
 from skep.core.plan.orchestrator.creation import create
 from skep.core.plan.orchestrator.restarts import attempt_of, by_delay, replacements, succeeded
@@ -34,12 +34,14 @@ def plan_nodes(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
     """Return what moves the tasks of a node that may keep none, and orphans them after a day."""
     node = state.nodes.get(NodeId(key))
     index = state.node_tasks.get(NodeId(key))
-    if node is None or index is None or node.fit:
+    attached = tuple(state.node_attachments.get(NodeId(key), ()))
+    if node is None or (index is None and not attached) or node.fit:
         return CONTENT
     by_service: dict[ServiceId, list[Task]] = {}
     lost: list[TaskId] = []
     moved, cut = 0, False
     down = node.status.state is NodeState.DOWN
+    given_up = attached if down else ()
     for task in state.tasks_on(node.id):
         if task.state.terminal:
             continue
@@ -55,17 +57,22 @@ def plan_nodes(state: ClusterState, key: str, now: Instant, ids: Ids) -> Plan:
     commands: list[Command] = []
     for service_id, tasks in by_service.items():
         commands += _move(state, node, state.services.get(service_id), tasks, now, ids)
-    if commands or not lost:
-        return Plan(tuple(commands), cause=node.version, wake_at=_due(node, lost), more=cut)
-    due = _due(node, lost)
+    due = Instant(node.down_since + DOWN_MAX) if lost or given_up else Instant(0)
+    if commands or not due:
+        return Plan(tuple(commands), cause=node.version, wake_at=due, more=cut)
+    return _give_up(node, lost, given_up, now, due)
+
+
+def _give_up(node: Node, lost: list[TaskId], attached: tuple[TaskId, ...], now: Instant, due: Instant) -> Plan:
+    """Return what gives up all that was on a node, once that is due."""
     if now < due:
         return Plan(wake_at=due)
-    orphaned = EvictTasks(tuple(lost[:ROWS_MAX]), "", orphaned=True)
-    return Plan((orphaned,), cause=node.version, more=len(lost) > ROWS_MAX)
-
-
-def _due(node: Node, lost: list[TaskId]) -> Instant:
-    return Instant(node.down_since + DOWN_MAX) if lost else Instant(0)
+    commands: list[Command] = []
+    if lost:
+        commands.append(EvictTasks(tuple(lost[:ROWS_MAX]), "", orphaned=True))
+    if attached:
+        commands.append(EndAttachments(attached[:ROWS_MAX]))
+    return Plan(tuple(commands), cause=node.version, more=max(len(lost), len(attached)) > ROWS_MAX)
 
 
 def _is_awaited(state: ClusterState, task: Task) -> bool:
