@@ -216,6 +216,48 @@ async def test_a_service_joins_by_name_and_is_shown_with_its_addresses() -> None
         assert await api.ask("DELETE", "/networks/a1") == (404, {"message": "network a1 not found"})
 
 
+async def test_a_container_on_a_network_is_a_task_that_is_listed_only_where_its_runtime_is_asked_for() -> None:
+    """As recorded in scenario 25; that it keeps its network, in scenario 16."""
+    async with served() as api:
+        network = (await api.ask("POST", "/networks/create", overlay("a3", Attachable=True)))[1]["Id"]
+        (node,) = await api.get("/nodes")
+        attaching = api.cluster.engine.attaching
+        attached = await attaching.attach(node["ID"], "a3", "1ce4", ())
+        assert await api.get("/tasks") == []
+        filters = '/tasks?filters={"runtime":["attachment"]%s}'
+        (task,) = await api.get(filters % "")
+        assert task == await api.get(f"/tasks/{attached}") == await api.get(f"/tasks/{attached[:9]}")
+        for name in ("Version", "CreatedAt", "UpdatedAt", "Status"):
+            assert task.pop(name)
+        (on,) = task.pop("NetworksAttachments")
+        assert (on["Network"]["ID"], on["Network"]["Spec"]["Attachable"], on["Addresses"]) == (
+            network,
+            True,
+            ["10.0.1.2/24"],
+        )
+        assert task == {
+            "ID": attached,
+            "Labels": {},
+            "Spec": {
+                "NetworkAttachmentSpec": {"ContainerID": "1ce4"},
+                "Networks": [{"Target": network}],
+                "ForceUpdate": 0,
+                "Runtime": "attachment",
+            },
+            "NodeID": node["ID"],
+            "DesiredState": "running",
+        }
+        assert len(await api.get(filters % f',"node":["{node["ID"]}"],"desired-state":["running"]')) == 1
+        assert await api.get(filters % ',"desired-state":["shutdown"]') == []
+        assert await api.get(filters % ',"label":["a"]') == []
+        words = f"rpc error: code = FailedPrecondition desc = network {network} is in use by task {attached}"
+        assert await api.ask("DELETE", "/networks/a3") == (400, {"message": words})
+        await attaching.detach(node["ID"], attached)
+        assert await api.get(filters % "") == []
+        assert await api.ask("GET", f"/tasks/{attached}") == (404, {"message": f"task {attached} not found"})
+        assert (await api.ask("DELETE", "/networks/a3"))[0] == 204
+
+
 async def test_outside_a_swarm_there_are_none() -> None:
     async with served(init=False) as api:
         assert await api.get("/networks") == []

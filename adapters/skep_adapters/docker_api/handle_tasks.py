@@ -1,12 +1,17 @@
-"""What is asked of tasks, their lines excepted."""
+"""What is asked of tasks, their lines excepted.
+
+Those of containers that people attached to networks are only listed where their runtime is asked for (recorded).
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
-from skep.core.lookup import find_node, find_service, find_task
+from skep.core.lookup import find_attachment, find_node, find_service, find_task
+from skep.core.rejected import Code, Rejected
 from skep.core.state import ClusterState
+from skep.model.attachment import Attachment
 from skep.model.ids import NodeId, Position, ServiceId
 from skep.model.service import Service, TaskTemplate
 from skep.model.states import TaskState
@@ -18,7 +23,7 @@ from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.filters import Filters
 from skep_adapters.docker_api.render_network import Attachments
-from skep_adapters.docker_api.render_task import render_task, render_template
+from skep_adapters.docker_api.render_task import render_attachment, render_task, render_template
 
 _WORDS = frozenset(state.word for state in TaskState)
 
@@ -26,7 +31,7 @@ _WORDS = frozenset(state.word for state in TaskState)
 class _Found(Struct, frozen=True):
     """What was looked up in one turn: candidates, all that rendering and filtering them needs, and their groups."""
 
-    tasks: Sequence[Task]
+    tasks: Sequence[Task | Attachment]
     templates: Mapping[ServiceId, Mapping[Position, TaskTemplate]]
     services: Mapping[ServiceId, Service]
     node_ids: frozenset[NodeId]
@@ -44,8 +49,10 @@ class _Specs:
         self._found = found
         self._rendered: dict[tuple[ServiceId, Position], dict[str, Any]] = {}
 
-    def render(self, task: Task) -> dict[str, Any]:
+    def render(self, task: Task | Attachment) -> dict[str, Any]:
         """Return `task` for the answer."""
+        if isinstance(task, Attachment):
+            return render_attachment(task, self._found.attachments.render(task))
         key, template = (task.service_id, task.origin.spec_version), self._found.template(task)
         spec = self._rendered.get(key)
         if spec is None:
@@ -62,7 +69,7 @@ async def list_tasks(call: Call) -> web.StreamResponse:
         services = [find_service(state, ref) for ref in filters.get("service")]
         nodes = frozenset(find_node(state, ref).id for ref in filters.get("node"))
         _check_words(filters)
-        return _look(state, services, nodes)
+        return _look(state, services, nodes, attached="attachment" in filters.get("runtime"))
 
     found = await call.read(ask)
     tasks = await chosen(found.tasks, lambda task: _fits(filters, found, task), lambda task: task.id)
@@ -72,16 +79,21 @@ async def list_tasks(call: Call) -> web.StreamResponse:
 async def inspect(call: Call) -> web.StreamResponse:
     """Answer one task."""
 
-    def ask(state: ClusterState) -> tuple[Task, TaskTemplate, Attachments]:
-        task = find_task(state, call.ref)
-        return task, state.template_of(task), Attachments(state, [task])
+    def ask(state: ClusterState) -> dict[str, Any]:
+        try:
+            task = find_task(state, call.ref)
+        except Rejected as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+            attached = find_attachment(state, call.ref)
+            return render_attachment(attached, Attachments(state, (), [attached]).render(attached))
+        template, networks = state.template_of(task), Attachments(state, [task]).render(task)
+        return render_task(task, render_template(template), networks, iteration=template.iteration)
 
-    task, template, attachments = await call.read(ask)
-    spec = render_template(template)
-    return json_answer(render_task(task, spec, attachments.render(task), iteration=template.iteration))
+    return json_answer(await call.read(ask))
 
 
-def _look(state: ClusterState, services: list[Service], nodes: frozenset[NodeId]) -> _Found:
+def _look(state: ClusterState, services: list[Service], nodes: frozenset[NodeId], *, attached: bool) -> _Found:
     """Copy references to the tasks in question, by the narrowest index, and to what they need."""
     if services:
         tasks = [task for service in services for task in state.tasks_of(service.id)]
@@ -94,8 +106,9 @@ def _look(state: ClusterState, services: list[Service], nodes: frozenset[NodeId]
         templates = {one.id: dict(state.templates.get(one.id, {})) for one in services}
     else:
         templates = {service_id: dict(by_version) for service_id, by_version in state.templates.items()}
-    attachments = Attachments(state, tasks)
-    return _Found(tasks, templates, dict(state.services), nodes, attachments)
+    containers = [*state.attachments.values()] if attached and not services else []
+    attachments = Attachments(state, tasks, containers)
+    return _Found([*tasks, *containers], templates, dict(state.services), nodes, attachments)
 
 
 def _check_words(filters: Filters) -> None:
@@ -104,7 +117,15 @@ def _check_words(filters: Filters) -> None:
             raise ApiError(500, f"Invalid desired-state filter: '{word}'")
 
 
-def _fits(filters: Filters, found: _Found, task: Task) -> bool:
+def _fits(filters: Filters, found: _Found, task: Task | Attachment) -> bool:
+    if isinstance(task, Attachment):
+        return (
+            (not found.node_ids or task.node_id in found.node_ids)
+            and filters.prefix("id", task.id)
+            and filters.exact("desired-state", TaskState.RUNNING.word)
+            # it has no name, no labels, and no template that could be outdated
+            and not any(name in filters for name in ("name", "label", "_up-to-date"))
+        )
     service = found.services.get(task.service_id)
     return (
         (not found.node_ids or task.node_id in found.node_ids)

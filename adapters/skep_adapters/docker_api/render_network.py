@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from skep.core.state import ClusterState
+from skep.model.attachment import Attachment
 from skep.model.container import Driver
 from skep.model.ids import NetworkId
 from skep.model.network import VNI_OPTION, IpamConfig, Network
-from skep.model.task import Task
+from skep.model.task import Given, Task
 
 from skep_adapters.docker_api.render import render
 from skep_adapters.docker_api.times import rfc3339
@@ -39,14 +40,15 @@ def render_network(network: Network) -> dict[str, Any]:
 
 
 class Attachments:
-    """What tasks are on, rendered: they share their networks."""
+    """What tasks, and containers that people attached, are on, rendered: they share their networks."""
 
-    def __init__(self, state: ClusterState, tasks: Iterable[Task]) -> None:
+    def __init__(self, state: ClusterState, tasks: Iterable[Task], attached: Iterable[Attachment] = ()) -> None:
         self._given = {task.id: state.given[task.id] for task in tasks if task.id in state.given}
+        self._given |= {one.id: Given(addresses=(one.address,)) for one in attached}
         self._networks = dict(state.networks) if self._given else {}
         self._rendered: dict[NetworkId, dict[str, Any]] = {}
 
-    def render(self, task: Task) -> list[dict[str, Any]]:
+    def render(self, task: Task | Attachment) -> list[dict[str, Any]]:
         """Return the networks of a task, with its addresses, as far as they are still there."""
         given = self._given.get(task.id)
         return [

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from skep.model.attachment import Attachment
 from skep.model.service import TaskTemplate
-from skep.model.states import MESSAGES
+from skep.model.states import MESSAGES, TaskState
 from skep.model.task import Task, TaskStatus
 
 from skep_adapters.docker_api.render import render
@@ -47,6 +48,22 @@ def render_task(
     if iteration is not None:
         document["JobIteration"] = render_iteration(iteration)
     return document
+
+
+def render_attachment(attachment: Attachment, attachments: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the task of a container that a person attached to a network: it belongs to no service (recorded)."""
+    return {
+        "ID": attachment.id,
+        "Version": {"Index": attachment.version},
+        "CreatedAt": rfc3339(attachment.created_at),
+        "UpdatedAt": rfc3339(attachment.updated_at),
+        "Labels": {},
+        "Spec": render(attachment.spec),
+        "NodeID": attachment.node_id,
+        "Status": _status(attachment.status),
+        "DesiredState": TaskState.RUNNING.word,
+        "NetworksAttachments": attachments,
+    }
 
 
 def _status(status: TaskStatus) -> dict[str, Any]:
