@@ -59,6 +59,19 @@ def test_every_slot_of_a_job_completes_once() -> None:
     swarm.check()
 
 
+@pytest.mark.parametrize("down", [False, True])
+def test_a_node_that_is_lost_as_a_job_runs_again_makes_no_more_run_at_once_than_may(*, down: bool) -> None:
+    swarm, job_id = lasting(job(3, 3), nodes=1)
+    swarm.update(job_id, job(3, 1))
+    if down:
+        swarm.observe("node-1", NodeState.DOWN)
+    else:
+        swarm.avail("node-1", Availability.DRAIN)
+    swarm.quiet()
+    assert slots(live(swarm, job_id)) == [0]
+    swarm.check()
+
+
 def test_no_more_run_at_once_than_may() -> None:
     swarm, job_id = lasting(job(5, 2))
     seen = []

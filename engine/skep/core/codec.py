@@ -273,11 +273,18 @@ def decode_state(body: bytes) -> ClusterState:
     for name in _AS_THEY_ARE:
         setattr(state, name, getattr(snapshot, name))
     rows = snapshot.tasks
+    # what was read is a copy in each row, of 32 bytes a number and 80 an id
+    shared: dict[Any, Any] = {node_id: node_id for node_id in state.nodes}
+    same: Callable[[Any, Any], Any] = shared.setdefault
     for row, node, desired, number, version, updated in zip(
         rows.origins, rows.nodes, rows.desired, rows.statuses, rows.versions, rows.updated, strict=True
     ):
-        origin = TaskOrigin(*row)
-        state.tasks[origin.id] = Task(origin, node, desired, rows.distinct[number], version, updated)
+        task_id, *others = row
+        origin = TaskOrigin(task_id, *map(same, others, others))
+        status = rows.distinct[number]
+        state.tasks[task_id] = Task(
+            origin, same(node, node), desired, status, same(version, version), same(updated, updated)
+        )
     reindex(state)
     return state
 

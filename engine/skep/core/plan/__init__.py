@@ -45,15 +45,7 @@ PLANS: dict[str, Planner] = {
 
 #: The versions of plans whose rules changed since they were first recorded; of all others it is 1. What an earlier
 #: version planned still folds, and is not run again when a log is verified.
-VERSIONS = {
-    "allocation": 2,
-    "nodes": 3,
-    "updates": 3,
-    "replicas": 3,
-    "restarts": 3,
-    "starts": 2,
-    "placement": 2,
-}
+VERSIONS = dict.fromkeys(("allocation", "nodes", "updates", "replicas", "restarts", "starts", "placement"), 2)
 
 #: Which plans a change wakes, with the change's own key; "placement" has one key for the whole cluster.
 WAKES: dict[Topic, tuple[str, ...]] = {

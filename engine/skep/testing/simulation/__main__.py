@@ -39,7 +39,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="skep.testing.simulation")
     parser.add_argument("--seeds", default="0:100", help="first and last, the last excluded; or one")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many at once")
-    parser.add_argument("--verify", action="store_true", help="verify every log, not one in ten")
+    parser.add_argument("--verify", action="store_true", help="verify every log, not one in twenty")
     parser.add_argument("--go-on", action="store_true", help="do not stop at the first that fails")
     parser.add_argument("--marks", action="store_true", help="print how many stories reached each mark")
     parser.add_argument("--digests", action="store_true", help="print each log's digest, for comparison")

@@ -12,7 +12,7 @@ TEMPLATES = {"HOST": "{{.Node.Hostname}}", "SLOT": "{{.Task.Slot}}"}
 STEADY = ("steady", "slow", "lame")
 
 #: Images whose tasks end by themselves, or never run.
-FLEETING = ("crashing", "finishing", "rejected", "unstartable")
+FLEETING = ("crashing", "finishing", "rejected", "unstartable", "moody")
 
 
 def expanded(task: AssignedTask) -> bool:
@@ -45,6 +45,8 @@ def behave(task: AssignedTask) -> Behaviour:
             return Behaviour(start_s=0.1, run_s=random.uniform(0, 8))
         case "rejected":
             return Behaviour(pull_s=random.uniform(0, 1), reject="No such image: rejected")
+        case "moody" if random.randrange(3) == 0:
+            return Behaviour(start_s=random.uniform(0, 2), fail_start="starting container failed: not today")
         case "unstartable":
             return Behaviour(start_s=random.uniform(0, 1), fail_start="starting container failed: no such command")
     return Behaviour()

@@ -29,7 +29,7 @@ COMMANDS = 200
 FAULTS = 20
 
 #: How long people wait between two requests, in the swarm's own time.
-STEP_S_MAX = 2.2
+STEP_S_MAX = 2.0
 
 #: How often a request that was sent before is sent once more.
 AGAIN = 0.04
@@ -79,7 +79,7 @@ class _Story:
         self._random = Random(seed)  # noqa: S311 - it must repeat itself
         self._requests: list[Request] = []
         #: what is still to happen, last first
-        self._script = ["command"] * COMMANDS + ["fault"] * (FAULTS + self._random.randrange(10))
+        self._script = ["command"] * COMMANDS + ["fault"] * (FAULTS + self._random.randrange(6))
         self._random.shuffle(self._script)
         self._commands = 0
         self._faults = 0

@@ -16,7 +16,7 @@ from skep.testing.simulation.marks import MARKS
 from skep.testing.simulation.run import Ended, simulate
 
 #: A story in so many has its log verified at its end: that takes as long again as the story itself.
-VERIFIED_EVERY = 10
+VERIFIED_EVERY = 20
 
 #: The invariants are looked at after so many groups, and at the end; where the log is verified, more often.
 CHECK_EVERY = 50

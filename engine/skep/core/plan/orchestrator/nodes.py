@@ -96,7 +96,10 @@ def _move(
     """Return what replaces tasks of one service where that is wanted, and stops those that nobody waits for."""
     lonely: list[Task] = []
     if service is not None and not service.spec.kind.per_node:
-        lonely = [t for t in tasks if _is_last(state, service, t) and not succeeded(state, service, t)]
+        # a job's run that is over is not gone on with: plan "jobs" begins the slots of the present one
+        present = service.spec_version if service.spec.kind.is_job else None
+        going = [t for t in tasks if present in (None, t.origin.spec_version)]
+        lonely = [t for t in going if _is_last(state, service, t) and not succeeded(state, service, t)]
     kept: dict[TaskId, None] = {}
     commands: list[Command] = []
     if service is not None and lonely:
