@@ -6,6 +6,8 @@ for that node only, and is known to this process alone. It joins again whenever 
 
 import asyncio
 import contextlib
+import http.client
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -41,27 +43,41 @@ def find(options: UpOptions) -> Path | None:
     """Return the socket of the engine that runs this machine's tasks; None if another executor does.
 
     Raises:
-        OptionError: `--engine` names one that does not answer.
+        OptionError: `--engine` names one that does not answer, or that manages a swarm of its own.
     """
     if options.engine:
         path = Path(options.engine.removeprefix(UNIX)).absolute()
-        if not _answers(path):
+        info = _info(path)
+        if info is None:
             raise OptionError(f"--engine {options.engine}: no Docker Engine answers there")
+        if _manages(info):
+            raise OptionError(f"--engine {options.engine}: that Docker Engine manages a swarm of its own")
         return path
-    if options.executor != "auto" or options.nodes > 1 or not _answers(DEFAULT_SOCKET):
+    if options.executor != "auto" or options.nodes > 1 or options.catalog is not None:
         return None
-    return DEFAULT_SOCKET
+    info = _info(DEFAULT_SOCKET)
+    return DEFAULT_SOCKET if info is not None and not _manages(info) else None
 
 
-def _answers(path: Path) -> bool:
+def _manages(info: dict[str, Any]) -> bool:
+    """Whether an engine manages a swarm: not ours, in which it is a worker."""
+    return bool(info.get("Swarm", {}).get("ControlAvailable"))
+
+
+def _info(path: Path) -> dict[str, Any] | None:
+    """Ask an engine about itself; None if none answers."""
+    connection = http.client.HTTPConnection("docker", timeout=FIND_TIMEOUT_S)
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(FIND_TIMEOUT_S)
-            connection.connect(str(path))
-            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
-            return b" 200 " in connection.recv(64)
-    except OSError:
-        return False
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(FIND_TIMEOUT_S)
+        connection.sock.connect(str(path))
+        connection.request("GET", "/info")
+        answer = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return answer if isinstance(answer, dict) else None
 
 
 class LocalEngine:
