@@ -137,7 +137,7 @@ class Agent:
                 reason = str(error)
             self._forget_session(reason)
             backoff = BACKOFF_S[0] if time.monotonic() - began > BACKOFF_S[1] else min(2 * backoff, BACKOFF_S[1])
-            await asyncio.sleep(backoff * random.random())
+            await asyncio.sleep(backoff * random.random())  # noqa: S311 - no secret
 
     # --- the session
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import structlog
 from google.protobuf.duration_pb2 import Duration
 from grpclib import GRPCError, Status
@@ -29,6 +30,9 @@ _log = structlog.get_logger("skep.swarmkit")
 
 #: Reports of one call: an agent sends what gathered since its last one.
 REPORTS_MAX = 100_000
+
+#: Between messages of assignments, so that what changes one by one goes out together; SwarmKit waits before each.
+GATHER_S = 0.1
 
 NANOSECONDS = 1_000_000_000
 
@@ -87,6 +91,7 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         async with _answered(node_id):
             async for message in link.assignments(request.session_id):
                 await stream.send_message(render_assignments(message, task=self._task))
+                await anyio.sleep(GATHER_S)
 
     async def UpdateVolumeStatus(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - the protocol's
         """Refuse: there are no cluster volumes."""
