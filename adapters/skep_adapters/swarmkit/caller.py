@@ -10,6 +10,9 @@ from grpclib.server import Stream
 from skep.model.ids import ClusterId, NodeId
 from skep.runtime.certificates import NodeRole
 
+#: The largest message: reports and lines are far smaller, and a peer must not make us keep whatever it sends.
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+
 
 def node_of(stream: Stream[Any, Any], cluster_id: ClusterId) -> NodeId:
     """Return the worker that calls.
@@ -52,6 +55,7 @@ async def received(stream: Stream[Any, Any]) -> Any:
     Raises:
         GRPCError: it is too large.
     """
+    _bound(stream)
     return await stream.recv_message()
 
 
@@ -65,3 +69,22 @@ async def asked(stream: Stream[Any, Any]) -> Any:
     if message is None:
         raise GRPCError(Status.INVALID_ARGUMENT, "the request is empty")
     return message
+
+
+def _bound(stream: Stream[Any, Any]) -> None:
+    """Refuse messages that announce themselves as too large, before any of their bytes are kept.
+
+    grpclib (0.4.9) has no limit of its own: it reads as many bytes as a message's head says.
+    """
+    inner = stream._stream  # noqa: SLF001 - see above; a test says when it moves
+    if getattr(inner, "bounded", False):
+        return
+    read = inner.recv_data
+
+    async def recv_data(size: int) -> bytes:
+        if size > MESSAGE_BYTES_MAX:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, f"a message of {size} bytes; the most is {MESSAGE_BYTES_MAX}")
+        return await read(size)
+
+    inner.recv_data = recv_data  # type: ignore[method-assign]  # there is no other way in
+    inner.bounded = True  # type: ignore[attr-defined]  # likewise

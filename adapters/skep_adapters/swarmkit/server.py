@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import anyio
 import structlog
 from grpclib.const import Handler
+from grpclib.server import Server
 from skep.runtime.engine import Engine
 from skep.runtime.errors import CannotListen
 from skep.runtime.swarm import SWARM_PORT
 
 from skep_adapters.swarmkit.gossip import passed_on
-from skep_adapters.swarmkit.grpc_server import GrpcServer
 from skep_adapters.swarmkit.methods import Unimplemented
 from skep_adapters.swarmkit.serve_ca import Authority, NodeAuthority
 from skep_adapters.swarmkit.serve_dispatcher import Dispatcher
@@ -63,8 +63,8 @@ class WorkerPort:
             listener = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
         except OSError as error:
             raise CannotListen(f"failed to listen for workers at {_join(host, port)}: {error.strerror}") from None
-        # connections have it of the listener; asyncio sees to it only where it made the socket. Without it what is
-        # written next waits 40 ms for the acknowledgement of what was written last
+        # connections have it of the listener; asyncio sees to it only where it made the socket. Without it an answer,
+        # which is several writes, waits 40 ms for the acknowledgement of its first
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return OpenPort(listener, self._beside)
 
@@ -93,9 +93,9 @@ class OpenPort:
         await trust.begin()
         parts = (Authority(engine), NodeAuthority(engine), Dispatcher(engine), LogBroker(engine))
         offered = Offered((*parts, ResourceAllocator(engine)))
-        server = GrpcServer({**Unimplemented(offered.__mapping__()).__mapping__(), **offered.__mapping__()})
+        server = Server([offered, Unimplemented(offered.__mapping__())])
         async with anyio.create_task_group() as group:
-            await server.start(self._listener, trust.context, backlog=BACKLOG)
+            await server.start(sock=self._listener, ssl=trust.context, backlog=BACKLOG)
             try:
                 group.start_soon(trust.run)
                 group.start_soon(engine.upkeep.run_keys)
@@ -106,8 +106,9 @@ class OpenPort:
                     yield
             finally:
                 group.cancel_scope.cancel()
+                server.close()
                 with anyio.CancelScope(shield=True):
-                    await server.close()
+                    await server.wait_closed()
 
 
 def _own_host(engine: Engine) -> str:
