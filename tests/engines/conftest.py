@@ -12,6 +12,7 @@ from tests.engines.rig import Rig, prepared
 from tests.engines.surroundings import missing
 from tests.engines.swarm import Begin, Swarm
 
+
 @pytest.fixture(scope="session")
 def able() -> None:
     """Skip if no engines can be started here."""

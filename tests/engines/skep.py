@@ -1,11 +1,16 @@
 """skep on a machine of the rig: the daemon as a user starts it, and the real client that drives it."""
 
+import contextlib
+import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.acceptance.daemon import eventually
+from tests.acceptance.daemon import Following, eventually
 from tests.engines.engine import Engine
 from tests.engines.machine import Machine
 
@@ -23,6 +28,7 @@ class Skep(Engine):
         super().__init__(machine, home)
         self.log = home / f"{machine.name}-skep.log"
         self.options = options
+        self._followed = 0
 
     @property
     def socket(self) -> Path:
@@ -47,6 +53,23 @@ class Skep(Engine):
     def kill(self) -> None:
         """End it with SIGKILL."""
         self._end(signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def following(self, *words: str) -> Iterator[Following]:
+        """Run a docker client that does not end by itself."""
+        self._followed += 1
+        path = self.home / f"followed-{self._followed}"
+        docker = shutil.which("docker")
+        assert docker is not None
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "DOCKER_HOST": f"unix://{self.socket}"}
+        with path.open("wb") as out:
+            process = subprocess.Popen([docker, *words], stdout=out, stderr=out, env=environment)
+        try:
+            yield Following(process, path)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
 
     def close(self) -> None:
         """End it if it runs, and see that what it leaves is in order."""

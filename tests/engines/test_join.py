@@ -26,7 +26,9 @@ def refusal(swarm: Swarm, engine: Engine, token: str) -> str:
 def test_engines_join_and_are_listed_as_they_are(swarm_of: Begin) -> None:
     swarm = swarm_of(2)
     rows = {row["Hostname"]: row for row in swarm.skep.rows("node", "ls")}
-    assert {name: row["Status"] for name, row in rows.items()} == dict.fromkeys(("manager", "host-1", "host-2"), "Ready")
+    assert {name: row["Status"] for name, row in rows.items()} == dict.fromkeys(
+        ("manager", "host-1", "host-2"), "Ready"
+    )
     for engine in swarm.workers:
         node, info = swarm.node(engine), engine.show("info")
         assert node["ID"] == info["Swarm"]["NodeID"]
