@@ -4,7 +4,7 @@ import asyncio
 
 from msgspec.structs import replace
 from skep import Cluster, ConfigSpec, SecretSpec, ServiceSpec, network_spec, service_spec
-from skep.core.commands import CreateTasks
+from skep.core.commands import CreateTasks, ReportTasks
 from skep.core.record import Actor
 from skep.model.ids import NodeId, TaskId
 from skep.model.node import NodeDescription
@@ -22,6 +22,8 @@ from skep.model.service import (
     UpdateConfig,
 )
 from skep.model.states import Availability, Mode, TaskState
+from skep.model.swarm import CaConfig
+from skep.model.task import TaskStatus
 from skep.ports.link import AssignedTask
 from skep.runtime.simulated import Behaviour, describe_node
 
@@ -91,6 +93,29 @@ async def set_availability(cluster: Cluster, name: str, availability: Availabili
     await cluster.nodes.update(node.id, node.version, replace(node.spec, availability=availability))
 
 
+async def attach(cluster: Cluster) -> None:
+    """Put containers of a node on a network: one leaves it, and one stays until its node is gone."""
+    node = await cluster.nodes.get("node4")
+    attaching = cluster.engine.attaching
+    first = await attaching.attach(node.id, "front", "c0ffee", ())
+    status = TaskStatus(TaskState.RUNNING, cluster.clock.now(), "started")
+    report = ReportTasks(node.id, (first,), (status,))
+    await cluster.engine.writer.submit(report, actor=Actor("agent", node.id))
+    await attaching.attach(node.id, "front", "beef", ())
+    await attaching.detach(node.id, first)
+
+
+async def rotate(cluster: Cluster) -> None:
+    """Make keys for the data plane, and replace the root of the swarm."""
+    keys = asyncio.ensure_future(cluster.engine.upkeep.run_keys())
+    await asyncio.sleep(1)
+    keys.cancel()
+    swarm = await cluster.swarm.inspect()
+    config = replace(swarm.spec.ca_config or CaConfig(), force_rotate=1)
+    await cluster.swarm.update(swarm.version, replace(swarm.spec, ca_config=config))
+    await asyncio.sleep(1)
+
+
 async def first_life(cluster: Cluster) -> None:
     """Replicated services, secrets, updates that go well and badly."""
     secret = await cluster.secrets.get(await cluster.secrets.create(SecretSpec(name="pw"), b"hidden"))
@@ -128,9 +153,10 @@ async def second_life(cluster: Cluster) -> None:
     """The other modes, networks, and all that placement knows."""
     for number, name in enumerate(NODES):
         await label(cluster, name, zone=f"z{number % 2}", rack=f"r{number}")
-    await cluster.networks.create(network_spec("front"))
+    await cluster.networks.create(network_spec("front", attachable=True))
     small = await cluster.networks.create(network_spec("small", subnets=["10.77.0.0/29"]))
     await cluster.networks.remove(await cluster.networks.create(network_spec("unused")))
+    await attach(cluster)
     each = service_spec("each", "demo", mode=Mode.GLOBAL, networks=["front"], ports=[_host_port(9000)])
     await cluster.services.create(each)
     await cluster.converged("each")
@@ -175,7 +201,8 @@ async def second_life(cluster: Cluster) -> None:
 
 
 async def third_life(cluster: Cluster) -> None:
-    """Nodes that come and go: one is silent for longer than a day."""
+    """Nodes that come and go: one is silent for longer than a day, and the root is replaced."""
+    await rotate(cluster)
     await asyncio.sleep(60)
     await label(cluster, "node1", zone="z1", rack="r0")  # its tasks of the zone move
     await cluster.converged("zoned")
