@@ -5,14 +5,22 @@ from collections.abc import Mapping
 import anyio
 import skep
 from msgspec.structs import replace
-from skep.core.commands import CreateConfig, CreateSecret, RemoveService
+from skep.core.commands import (
+    AttachContainer,
+    CreateConfig,
+    CreateNetwork,
+    CreateSecret,
+    DetachContainer,
+    RemoveService,
+    ReportTasks,
+)
 from skep.core.events import TasksAssigned, TasksReaped
-from skep.model.ids import ConfigId, NodeId, SecretId, ServiceId
+from skep.model.ids import ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId
 from skep.model.secret import ConfigSpec, Sealed, SecretSpec
 from skep.model.service import Placement, Reservations, ResourceRequirements, RestartPolicy, ServiceMode
 from skep.model.states import NodeState, TaskState
 from skep.model.swarm import DEFAULT_SWARM_SPEC, OrchestrationConfig
-from skep.model.task import Task
+from skep.model.task import Task, TaskStatus
 from skep.ports.link import Action, AssignedConfig, AssignedSecret, AssignedTask
 from skep.runtime.cluster import Cluster
 from skep.runtime.session import Assignments, Session
@@ -196,3 +204,48 @@ async def test_a_task_that_is_replaced_and_forgotten_at_once_leaves_its_secret_t
         await anyio.sleep(30)
     assert len(executor.found) > 5
     assert {secrets for secrets, _ in executor.found} == {1}
+
+
+# --- containers that people run
+
+
+def attached(swarm: CoreSwarm) -> None:
+    swarm.submit(CreateNetwork(NetworkId("inside"), replace(skep.network_spec("inside"), attachable=True)))
+    swarm.settle()
+    swarm.submit(AttachContainer(TaskId("a1"), NODE, "inside", "abc"))
+    swarm.settle()
+
+
+def told(out: Assignments) -> list[tuple[Action, str]]:
+    return [(change.action, change.assignment.id) for change in out.tasks]
+
+
+def test_an_attachment_is_a_task_of_its_node_until_it_ends() -> None:
+    swarm = CoreSwarm(nodes=2)
+    session, other = Session("x", NODE), Session("y", NodeId("node-2"))
+    session.everything(swarm.state)
+    attached(swarm)
+    session.dirty[TaskId("a1")] = None
+    out = session.news(swarm.state)
+    assert told(out) == [(Action.UPDATE, "a1")]
+    task = out.tasks[0].assignment
+    assert isinstance(task, AssignedTask)
+    assert (task.desired, task.status.state, task.service_id) == (TaskState.RUNNING, TaskState.ASSIGNED, "")
+    assert task.template.spec.network_attachment_spec == {"ContainerID": "abc"}
+    assert [(one.network.spec.name, one.addr) for one in task.networks] == [("inside", "10.0.0.2/24")]
+    assert told(other.everything(swarm.state)) == []
+    assert told(Session("z", NODE).everything(swarm.state)) == [(Action.UPDATE, "a1")]
+    swarm.submit(DetachContainer(NODE, TaskId("a1")))
+    session.dirty[TaskId("a1")] = None
+    assert told(session.news(swarm.state)) == [(Action.REMOVE, "a1")]
+
+
+def test_a_session_that_begins_again_is_told_how_an_attachment_was_seen_last() -> None:
+    """An engine that was started again then finds that its container is not there, and says so."""
+    swarm = CoreSwarm(nodes=1)
+    attached(swarm)
+    running = TaskStatus(TaskState.RUNNING, swarm.now, "started")
+    swarm.submit(ReportTasks(NODE, (TaskId("a1"),), (running,)))
+    task = Session("x", NODE).everything(swarm.state).tasks[0].assignment
+    assert isinstance(task, AssignedTask)
+    assert task.status == running
