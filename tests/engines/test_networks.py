@@ -9,7 +9,7 @@ from tests.acceptance.daemon import eventually
 from tests.engines.engine import Engine
 from tests.engines.machine import Machine
 from tests.engines.surroundings import lacks
-from tests.engines.swarm import Begin, Swarm, containers, inside
+from tests.engines.swarm import Begin, Swarm, containers
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -43,17 +43,7 @@ def named(engine: Engine, asker: str, name: str) -> set[str]:
 
 def reaches(engine: Engine, asker: str, addr: str) -> bool:
     """Say whether a container gets /version of the app at an address."""
-    words = (
-        "exec",
-        next(iter(containers(engine, asker))),
-        "busybox",
-        "timeout",
-        "2",
-        "busybox",
-        "wget",
-        "-qO-",
-        f"http://{addr}/version",
-    )
+    words = ("exec", next(iter(containers(engine, asker))), *FETCH, f"http://{addr}/version")
     return engine.client(*words).stdout.startswith(b"app ")
 
 
@@ -160,11 +150,3 @@ def fetched(swarm: Swarm, engine: Engine, port: int) -> str:
     """Return what the manager's machine gets of an app at a port of an engine's host."""
     url = f"http://{engine.address}:{port}/version"
     return swarm.skep.machine.run(*FETCH, url, code=None)
-
-
-def test_the_network_of_the_host_is_the_tasks(swarm_of: Begin) -> None:
-    swarm = swarm_of(1, local=True)
-    swarm.create("web", "--constraint", "node.role==worker", "--network", "host", "app:v1")
-    swarm.await_running("web", 1)
-    assert fetched(swarm, swarm.workers[0], 80) == "app v1\n"
-    assert swarm.workers[0].address in inside(swarm.workers[0], "web", "ip", "address")

@@ -22,6 +22,9 @@ from skep.runtime.writer import Writer
 
 MISSED_MAX = 3
 
+#: An agent that lost its manager tries again after eight seconds at the latest (SwarmKit), and is given the way besides.
+RETURNS_S = 10.0
+
 #: Silence is looked for this often at least; a new session may shorten the period meanwhile.
 LOOK_S_MAX = 1.0
 
@@ -47,8 +50,11 @@ class Liveness:
 
     def heard(self, node_id: NodeId, period_s: float) -> None:
         """Note that a node is there, and must be heard again in three periods."""
-        self._graces[node_id] = MISSED_MAX * period_s
-        self._deadlines[node_id] = anyio.current_time() + MISSED_MAX * period_s
+        self._expect(node_id, MISSED_MAX * period_s)
+
+    def _expect(self, node_id: NodeId, grace_s: float) -> None:
+        self._graces[node_id] = grace_s
+        self._deadlines[node_id] = anyio.current_time() + grace_s
 
     def forget(self, node_id: NodeId) -> None:
         """Expect nothing more of a node: it is no member any more."""
@@ -64,10 +70,10 @@ class Liveness:
             await self._writer.submit(ObserveNodes(rows, NodeState.UNKNOWN, DOUBTED), actor=CLOCK)
 
     def expect_all(self, period_s: float) -> None:
-        """Give every node that is not down a full grace period."""
+        """Give every node that is not down a full grace period, and time enough to come back."""
         for node in self._writer.state.nodes.values():
             if node.status.state is not NodeState.DOWN and node.id not in self._deadlines:
-                self.heard(node.id, period_s)
+                self._expect(node.id, max(MISSED_MAX * period_s, RETURNS_S))
 
     async def run(self) -> None:
         """Say which nodes fell silent, until cancelled."""
