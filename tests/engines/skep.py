@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.acceptance.daemon import Following, eventually
@@ -28,6 +28,7 @@ class Skep(Engine):
         super().__init__(machine, home)
         self.log = home / f"{machine.name}-skep.log"
         self.options = options
+        self.program: Sequence[str] = SKEP
         self._followed = 0
 
     @property
@@ -45,7 +46,7 @@ class Skep(Engine):
     def start(self) -> float:
         """Start it; return after how many seconds it answered."""
         started = time.monotonic()
-        words = (*SKEP, "up", "--data", DATA, *self.options)
+        words = (*self.program, "up", "--data", DATA, *self.options)
         self._process = self.machine.popen(*words, log=self.log)
         eventually(self._answers, f"skep of {self.machine.name} answers")
         return time.monotonic() - started
