@@ -5,13 +5,17 @@ TLS has proved that the certificate is of the swarm's root. That the node still 
 
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from grpclib import GRPCError, Status
 from grpclib.server import Stream
 from skep.model.ids import ClusterId, NodeId
 from skep.runtime.certificates import NodeRole
 
-#: The largest message: reports and lines are far smaller, and a peer must not make us keep whatever it sends.
-MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+#: The largest message of reports or lines. Only members send them.
+LARGE_BYTES_MAX = 4 * 1024 * 1024
+
+#: The largest of all others. Anybody may begin a hundred calls on each connection, and leave them all unfinished.
+SMALL_BYTES_MAX = 32 * 1024
 
 
 def node_of(stream: Stream[Any, Any], cluster_id: ClusterId) -> NodeId:
@@ -49,29 +53,34 @@ def address_of(stream: Stream[Any, Any]) -> str:
     return str(peer[0]) if peer else ""
 
 
-async def received(stream: Stream[Any, Any]) -> Any:
+async def received(stream: Stream[Any, Any], bytes_max: int = SMALL_BYTES_MAX) -> Any:
     """Return the next message of a stream; None at its end.
 
     Raises:
-        GRPCError: it is too large.
+        GRPCError: it is too large, or none.
     """
-    _bound(stream)
-    return await stream.recv_message()
+    _bound(stream, bytes_max)
+    try:
+        return await stream.recv_message()
+    except (DecodeError, NotImplementedError, AssertionError):
+        # in grpclib's words: it cannot be decoded, is compressed, or ends before its end; else each would be a
+        # traceback of ours, as often as anybody likes
+        raise GRPCError(Status.INVALID_ARGUMENT, "the message cannot be read") from None
 
 
-async def asked(stream: Stream[Any, Any]) -> Any:
+async def asked(stream: Stream[Any, Any], bytes_max: int = SMALL_BYTES_MAX) -> Any:
     """Return the only message of a request.
 
     Raises:
-        GRPCError: there is none, or it is too large.
+        GRPCError: there is none, or it is too large, or none.
     """
-    message = await received(stream)
+    message = await received(stream, bytes_max)
     if message is None:
         raise GRPCError(Status.INVALID_ARGUMENT, "the request is empty")
     return message
 
 
-def _bound(stream: Stream[Any, Any]) -> None:
+def _bound(stream: Stream[Any, Any], bytes_max: int) -> None:
     """Refuse messages that announce themselves as too large, before any of their bytes are kept.
 
     grpclib (0.4.9) has no limit of its own: it reads as many bytes as a message's head says.
@@ -82,8 +91,8 @@ def _bound(stream: Stream[Any, Any]) -> None:
     read = inner.recv_data
 
     async def recv_data(size: int) -> bytes:
-        if size > MESSAGE_BYTES_MAX:
-            raise GRPCError(Status.RESOURCE_EXHAUSTED, f"a message of {size} bytes; the most is {MESSAGE_BYTES_MAX}")
+        if size > bytes_max:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, f"a message of {size} bytes; the most is {bytes_max}")
         return await read(size)
 
     inner.recv_data = recv_data  # type: ignore[method-assign]  # there is no other way in

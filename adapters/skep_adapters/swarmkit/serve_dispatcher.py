@@ -13,8 +13,8 @@ from skep.model.ids import NodeId
 from skep.ports.link import AssignedTask, Link, LinkError, SessionMessage, SessionRequest, TaskReport
 from skep.runtime.engine import Engine
 
-from skep_adapters.swarmkit.caller import address_of, asked, node_of
-from skep_adapters.swarmkit.parse_description import parse_description
+from skep_adapters.swarmkit.caller import LARGE_BYTES_MAX, address_of, asked, node_of
+from skep_adapters.swarmkit.parse_description import DESCRIPTION_BYTES_MAX, parse_description
 from skep_adapters.swarmkit.parse_status import parse_report
 from skep_adapters.swarmkit.remembered import Remembered
 from skep_adapters.swarmkit.render_assignments import render_assignments
@@ -30,6 +30,9 @@ _log = structlog.get_logger("skep.swarmkit")
 
 #: Reports of one call: an agent sends what gathered since its last one.
 REPORTS_MAX = 100_000
+
+#: A description, and its session's id.
+SESSION_BYTES_MAX = DESCRIPTION_BYTES_MAX + 1024
 
 #: Between messages of assignments, so that what changes one by one goes out together; SwarmKit waits before each.
 GATHER_S = 0.1
@@ -50,7 +53,7 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
     ) -> None:
         """Register, and send all that the worker must know whenever something of it changes."""
         link, node_id = self._link(stream)
-        request: dispatcher_pb2.SessionRequest = await asked(stream)
+        request: dispatcher_pb2.SessionRequest = await asked(stream, SESSION_BYTES_MAX)
         async with _answered(node_id):
             description = parse_description(request.description)
             registering = SessionRequest(description, address_of(stream), request.session_id)
@@ -75,7 +78,7 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
     ) -> None:
         """Take what the worker observed of its tasks; durable when it is answered."""
         link, node_id = self._link(stream)
-        request: dispatcher_pb2.UpdateTaskStatusRequest = await asked(stream)
+        request: dispatcher_pb2.UpdateTaskStatusRequest = await asked(stream, LARGE_BYTES_MAX)
         if len(request.updates) > REPORTS_MAX:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, f"{len(request.updates)} reports; the most is {REPORTS_MAX}")
         async with _answered(node_id):

@@ -10,7 +10,7 @@ from skep.model.ids import NodeId
 from skep.ports.link import LinkError
 from skep.runtime.engine import Engine
 
-from skep_adapters.swarmkit.caller import asked, node_of, received
+from skep_adapters.swarmkit.caller import LARGE_BYTES_MAX, asked, node_of, received
 from skep_adapters.swarmkit.parse_lines import parse_lines
 from skep_adapters.swarmkit.render_selector import render_subscription
 from skep_adapters.swarmkit.unreadable import Unreadable
@@ -47,7 +47,7 @@ class LogBroker(logbroker_grpc.LogBrokerBase):
         """Take the lines of one subscription until the worker has no more, or nobody wants them."""
         node_id = self._node(stream)
         link, broker = self._engine.dispatcher.link(node_id), self._engine.dispatcher.broker
-        while (message := await received(stream)) is not None:
+        while (message := await received(stream, LARGE_BYTES_MAX)) is not None:
             options = broker.options_of(message.subscription_id)
             if options is None:
                 raise GRPCError(Status.NOT_FOUND, "nobody asks for these lines any more")
