@@ -213,6 +213,16 @@ class Dispatcher:
             if session is not None:
                 session.note_over(r.task_id for r in rows if r.status.state.terminal)
 
+    def check_lines(self, node_id: NodeId, lines: Sequence[PublishedLine]) -> None:
+        """Raise `LinkError` unless a node is a member and its lines are of its own tasks, as far as they are known."""
+        state = self._writer.state
+        if node_id not in state.nodes:
+            raise LinkError(f"node {node_id} is no member of this swarm")
+        for line in lines:
+            task = state.tasks.get(line.task_id)
+            if line.node_id != node_id or (task is not None and task.node_id != node_id):
+                raise LinkError(f"node {node_id} published lines of another node")
+
     async def _read(self, ask: Callable[[ClusterState], T]) -> T:
         try:
             return await self._writer.read(ask)
@@ -306,6 +316,7 @@ class LocalLink:
     async def subscriptions(self, session_id: str) -> AsyncIterator[SubscriptionMessage]:
         """Yield subscriptions as they come and go."""
         session = self._dispatcher.find(session_id, self._node_id)
+        session.subscriptions.clear()  # what lives is said now, and must not be said twice
         self._dispatcher.broker.resend(session)
         while True:
             await session.subscribed.wait()
@@ -317,8 +328,7 @@ class LocalLink:
 
     async def publish_lines(self, subscription_id: str, lines: Sequence[PublishedLine], *, close: bool) -> bool:
         """Hand lines to whoever subscribed. Lines of another node's tasks are refused."""
-        if any(line.node_id != self._node_id for line in lines):
-            raise LinkError(f"node {self._node_id} published lines of another node")
+        self._dispatcher.check_lines(self._node_id, lines)
         return await self._dispatcher.broker.publish(subscription_id, self._node_id, lines, close=close)
 
 
