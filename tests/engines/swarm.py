@@ -7,7 +7,7 @@ from typing import Any
 from tests.acceptance.daemon import eventually
 from tests.engines.engine import SOCKET, Engine
 from tests.engines.rig import Rig
-from tests.engines.skep import Skep
+from tests.engines.skep_daemon import Skep
 
 #: A node is down after three seconds of silence.
 FAST = ("--dispatcher-heartbeat", "1s")

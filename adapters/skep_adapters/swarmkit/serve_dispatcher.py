@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from grpclib import GRPCError, Status
 from grpclib.server import Stream
 from skep.model.ids import NodeId
-from skep.ports.link import AssignedTask, Link, LinkError, SessionMessage, SessionRequest, TaskReport
+from skep.ports.link import AssignedTask, ForeignTask, Link, LinkError, SessionMessage, SessionRequest, TaskReport
 from skep.runtime.engine import Engine
 
 from skep_adapters.swarmkit.caller import LARGE_BYTES_MAX, address_of, asked, node_of
@@ -130,6 +130,9 @@ async def _answered(node_id: NodeId) -> AsyncIterator[None]:
     """Tell what went wrong so that an agent builds a new session, and does not end its tasks."""
     try:
         yield
+    except ForeignTask as error:
+        _log.warning("swarmkit.foreign_task", node_id=node_id, reason=str(error))
+        raise GRPCError(Status.PERMISSION_DENIED, str(error)) from None
     except LinkError as error:
         _log.info("swarmkit.session_ended", node_id=node_id, reason=str(error))
         raise GRPCError(Status.ABORTED, str(error)) from None

@@ -218,6 +218,10 @@ class LinkError(Exception):
     """The other side is gone or does not know us; the agent builds a new session."""
 
 
+class ForeignTask(LinkError):
+    """An agent told of a task of another node: nothing of what it told is taken."""
+
+
 class Link(Protocol):
     """What an agent may call. Bound to the identity of one node: nothing of another node's is accepted."""
 

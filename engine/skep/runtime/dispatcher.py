@@ -28,6 +28,7 @@ from skep.ports.link import (
     AssignmentChange,
     AssignmentKind,
     AssignmentsMessage,
+    ForeignTask,
     LinkError,
     Peer,
     PlainKey,
@@ -204,7 +205,11 @@ class Dispatcher:
             _log.warning("dispatcher.secret_unreadable", secret_id=secret_id, reason=str(error))
 
     async def report(self, node_id: NodeId, reports: Sequence[TaskReport]) -> None:
-        """Have a node's reports become durable."""
+        """Have a node's reports become durable; raise `ForeignTask`, and take none, if one is of another's task."""
+        tasks = self._writer.state.tasks
+        for each in reports:
+            if each.task_id in tasks and tasks[each.task_id].node_id != node_id:
+                raise ForeignTask(f"task {each.task_id} is not one of node {node_id}")
         for rows in _batches(reports):
             await self._submit(
                 node_id, ReportTasks(node_id, tuple(r.task_id for r in rows), tuple(r.status for r in rows))
