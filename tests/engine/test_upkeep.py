@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
+import pytest
 from msgspec.structs import replace
 from skep.core.commands import DescribeNode
 from skep.core.record import Actor
@@ -12,11 +14,12 @@ from skep.model.ids import NodeId
 from skep.model.node import NodeDescription, TlsInfo
 from skep.model.states import Availability
 from skep.model.swarm import CaConfig
+from skep.runtime.authority import new_token
 from skep.runtime.certificates import new_key
 from skep.runtime.cluster import Cluster
 from skep.runtime.keys import needed_keys
 from skep.runtime.memory import MemoryStorage
-from skep.runtime.upkeep import KEY_BYTES, KEYS_LIVE_S, SUBSYSTEMS
+from skep.runtime.upkeep import KEY_BYTES, KEYS_LIVE_S, PATIENCE_S, SUBSYSTEMS
 from skep.testing.virtual import VirtualClock
 
 from tests.trust.requests import csr
@@ -109,6 +112,44 @@ async def test_a_root_is_replaced_when_the_last_node_has_a_certificate_of_the_ne
         await asyncio.sleep(1)
         after = await cluster.swarm.inspect()
         assert (after.rotation, after.root) == (None, swarm.rotation.root)
+
+
+async def test_a_token_that_is_made_while_a_rotation_ends_is_of_the_new_root_and_can_be_read() -> None:
+    async with kept_up() as cluster:
+        keyring, swarm = cluster.engine.store.keyring, await cluster.swarm.inspect()
+        create = keyring.create
+
+        async def slowly(key_id: str) -> bytes:
+            key = await create(key_id)
+            if key_id.startswith("token"):
+                await asyncio.sleep(5)  # as long as a disk may take, which is enough for others
+            return key
+
+        keyring.create = slowly  # type: ignore[method-assign]  # the point
+        async with anyio.create_task_group() as group:
+            group.start_soon(rotate, cluster)
+            await asyncio.sleep(0.5)
+            now = await cluster.swarm.inspect()
+            group.start_soon(partial(cluster.swarm.update, now.version, now.spec, rotate_worker_token=True))
+        await asyncio.sleep(60)
+        after = await cluster.swarm.inspect()
+        assert after.root != swarm.root
+        digest = new_token(after.root.certificate).split("-")[2]
+        assert {token.split("-")[2] for token in await cluster.swarm.tokens()} == {digest}
+        assert sorted(await keyring.key_ids()) == sorted(needed_keys(after))
+
+
+async def test_it_is_told_for_which_nodes_a_rotation_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    async with kept_up() as cluster:
+        worker, _ = await cluster.swarm.tokens()
+        membership = cluster.engine.membership
+        issued = await membership.admit(worker, csr(), addr="10.0.0.7", availability=Availability.ACTIVE)
+        await rotate(cluster)
+        await asyncio.sleep(10 * PATIENCE_S)
+        assert capsys.readouterr().out.count(issued.node_id) == 1
+        await cluster.nodes.remove(issued.node_id, force=True)
+        await asyncio.sleep(1)
+        assert (await cluster.swarm.inspect()).rotation is None
 
 
 async def described(cluster: Cluster, node_id: NodeId) -> None:

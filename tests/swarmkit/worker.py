@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from grpclib.client import Channel
 from grpclib.config import Configuration
 from skep import Cluster
@@ -44,19 +45,19 @@ class Port:
     async def member(self) -> tuple[NodeId, ssl.SSLContext]:
         """Return a new worker, and what it connects with: the roots of now, its chain and its key."""
         key = new_key()
-        made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        token, _ = await self.cluster.swarm.tokens()
         issued = await self.cluster.engine.membership.admit(
-            (await self.cluster.swarm.tokens())[0],
-            made.public_bytes(serialization.Encoding.PEM),
-            addr="127.0.0.1",
-            availability=Availability.ACTIVE,
+            token, _csr(key), addr="127.0.0.1", availability=Availability.ACTIVE
         )
         context = await self.trusting()
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(issued.certificate.encode() + key_pem(key))
-            file.flush()
-            context.load_cert_chain(file.name)
+        _show(context, issued.certificate, key)
         return issued.node_id, context
+
+    async def renew(self, node_id: NodeId, context: ssl.SSLContext) -> None:
+        """Get a worker another certificate; what it trusts stays as it is."""
+        key = new_key()
+        issued = await self.cluster.engine.membership.renew(node_id, _csr(key))
+        _show(context, issued.certificate, key)
 
     async def trusting(self) -> ssl.SSLContext:
         """Return a context that trusts the swarm's present root, and has no certificate."""
@@ -70,6 +71,19 @@ class Port:
         channel = Channel("127.0.0.1", self.number, ssl=context, config=config)
         self.stack.callback(channel.close)
         return channel
+
+
+def _csr(key: ec.EllipticCurvePrivateKey) -> bytes:
+    made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
+def _show(context: ssl.SSLContext, chain: str, key: ec.EllipticCurvePrivateKey) -> None:
+    """Have connections show a certificate."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(chain.encode() + key_pem(key))
+        file.flush()
+        context.load_cert_chain(file.name)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from grpclib import GRPCError, Status
 from grpclib.server import Stream
 from skep.model.ids import NodeId
 from skep.model.states import Availability
+from skep.ports.keyring import KeyringError
 from skep.runtime.engine import Engine
 from skep.runtime.errors import EngineError
 from skep.runtime.membership import Issued, Refusal, Refused
@@ -75,6 +76,9 @@ class NodeAuthority(ca_grpc.NodeCABase):
             raise GRPCError(_STATUS[error.refusal], str(error)) from None
         except EngineError as error:
             raise GRPCError(Status.UNAVAILABLE, str(error)) from None
+        except KeyringError as error:  # rotated this very moment, or not to be read now
+            _log.warning("swarmkit.no_certificate_issued", addr=address_of(stream), reason=str(error))
+            raise GRPCError(Status.UNAVAILABLE, "the swarm cannot issue certificates now: try again") from None
         await stream.send_message(
             ca_pb2.IssueNodeCertificateResponse(node_id=issued.node_id, node_membership="ACCEPTED")
         )

@@ -10,6 +10,7 @@ import ssl
 import anyio
 import structlog
 from skep.model.swarm import RootCa, Rotation
+from skep.ports.keyring import KeyringError
 from skep.runtime.certificates import key_pem, new_key
 from skep.runtime.engine import Engine
 from skep.runtime.errors import EngineError
@@ -48,7 +49,7 @@ class Trust:
             self._changed = anyio.Event()
             try:
                 await self._renew()
-            except EngineError as error:
+            except (EngineError, KeyringError) as error:
                 _log.warning("swarmkit.certificate_not_renewed", reason=str(error), again_s=RETRY_S)
                 await anyio.sleep(RETRY_S)
                 self._changed.set()

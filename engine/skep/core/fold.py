@@ -166,6 +166,7 @@ def _swarm_root_replaced(state: ClusterState, event: SwarmRootReplaced) -> None:
     state.cluster = replace(
         cluster,
         root=cluster.rotation.root,
+        crossed=cluster.rotation.crossed,
         rotation=None,
         tokens=event.tokens,
         version=state.position,

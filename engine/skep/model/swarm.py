@@ -130,7 +130,8 @@ class Cluster(Struct, frozen=True, kw_only=True):
     """The swarm as it keeps itself; `version` and `written` as of a service.
 
     `routing_mesh` says that there ever was an ingress network, so that ports cannot be published while there is none.
-    `network_keys` were made at `keys_made_at`; there are none before an engine asked for them.
+    `network_keys` were made at `keys_made_at`; there are none before an engine asked for them. `crossed` is the root's
+    certificate signed by the root before it, PEM: for nodes that were away when that one was replaced.
     """
 
     id: ClusterId
@@ -147,6 +148,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     data_path_port: int = 4789
     routing_mesh: bool = False
     rotation: Rotation | None = None
+    crossed: str = ""
     network_keys: tuple[NetworkKey, ...] = ()
     keys_made_at: Instant = EPOCH
 

@@ -127,11 +127,15 @@ class Membership:
         return await self._writer.read(lambda state: node_id in state.nodes)
 
     async def manager_chain(self, node_id: NodeId, key: ec.EllipticCurvePublicKey) -> tuple[str, str]:
-        """Return the chain for the manager's own key, and the roots to trust, both PEM."""
+        """Return the chain for the manager's own key, and the roots to trust, both PEM.
+
+        A node that was away when the root was replaced trusts the former one, and hears of the present one here only.
+        """
         cluster = await self._cluster()
         signer = await self._signing(cluster)
         identity = Identity(cluster.id, node_id, NodeRole.MANAGER)
         chain = signer.issue(identity, key, now=self._clock.now(), valid_ns=_valid_ns(cluster))
+        chain += cluster.crossed
         return chain, cluster.root.certificate + (cluster.rotation.root.certificate if cluster.rotation else "")
 
     async def rotation(self) -> Rotation:

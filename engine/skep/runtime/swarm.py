@@ -166,41 +166,42 @@ class Swarm:
         A spec that asks for one more forced rotation begins to replace the root: see `skep.runtime.upkeep`.
         """
         engine = self._home.engine
-        keyring = engine.store.keyring
-        cluster = await self.inspect()
-        tokens = cluster.tokens
-        if rotate_worker_token:
-            tokens = replace(tokens, worker=await self._new_token(keyring, cluster.root.certificate))
-        if rotate_manager_token:
-            tokens = replace(tokens, manager=await self._new_token(keyring, cluster.root.certificate))
-        locks = bool(spec.encryption_config and spec.encryption_config.auto_lock_managers)
-        unlock_key = None
-        if locks and (rotate_unlock_key or cluster.unlock_key is None):
-            unlock_key = await self._new_unlock_key(keyring)
-        rotation = await engine.membership.rotation() if _rotations(spec) > _rotations(cluster.spec) else None
-        root_key = rotation.root.key if rotation is not None else None
-        made = [s for s in (tokens.worker, tokens.manager, unlock_key, root_key) if s is not None]
-        old = [s for s in (cluster.tokens.worker, cluster.tokens.manager, cluster.unlock_key) if s is not None]
-        if rotation is not None and cluster.rotation is not None:
-            old.append(cluster.rotation.root.key)  # a rotation that another one overtakes
-        try:
-            await engine.writer.submit(
-                UpdateSwarm(
-                    version=Position(version),
-                    spec=spec,
-                    tokens=tokens if tokens != cluster.tokens else None,
-                    unlock_key=unlock_key,
-                    rotation=rotation,
-                ),
-                actor=actor,
-            )
-        finally:
-            # of the new and the old keys, the state says which are needed; the others go
-            now = await self.inspect()
-            needed = needed_keys(now)
-            for sealed in (*made, *old):
-                if sealed.key_id not in needed:
-                    await keyring.destroy(sealed.key_id)
+        async with engine.upkeep.replacing:
+            keyring = engine.store.keyring
+            cluster = await self.inspect()
+            tokens = cluster.tokens
+            if rotate_worker_token:
+                tokens = replace(tokens, worker=await self._new_token(keyring, cluster.root.certificate))
+            if rotate_manager_token:
+                tokens = replace(tokens, manager=await self._new_token(keyring, cluster.root.certificate))
+            locks = bool(spec.encryption_config and spec.encryption_config.auto_lock_managers)
+            unlock_key = None
+            if locks and (rotate_unlock_key or cluster.unlock_key is None):
+                unlock_key = await self._new_unlock_key(keyring)
+            rotation = await engine.membership.rotation() if _rotations(spec) > _rotations(cluster.spec) else None
+            root_key = rotation.root.key if rotation is not None else None
+            made = [s for s in (tokens.worker, tokens.manager, unlock_key, root_key) if s is not None]
+            old = [s for s in (cluster.tokens.worker, cluster.tokens.manager, cluster.unlock_key) if s is not None]
+            if rotation is not None and cluster.rotation is not None:
+                old.append(cluster.rotation.root.key)  # a rotation that another one overtakes
+            try:
+                await engine.writer.submit(
+                    UpdateSwarm(
+                        version=Position(version),
+                        spec=spec,
+                        tokens=tokens if tokens != cluster.tokens else None,
+                        unlock_key=unlock_key,
+                        rotation=rotation,
+                    ),
+                    actor=actor,
+                )
+            finally:
+                # of the new and the old keys, the state says which are needed; the others go
+                now = await self.inspect()
+                needed = needed_keys(now)
+                for sealed in (*made, *old):
+                    if sealed.key_id not in needed:
+                        await keyring.destroy(sealed.key_id)
 
     async def leave(self, *, force: bool = False, actor: Actor = EMBEDDED) -> None:
         """End the swarm: this node is its last manager. The log is sealed and kept.

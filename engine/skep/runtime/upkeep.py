@@ -7,6 +7,7 @@ the same lamport time.
 
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import anyio
 import structlog
@@ -15,13 +16,14 @@ from skep.core.commands import ReplaceRoot, RotateNetworkKeys
 from skep.core.record import Actor
 from skep.core.rules.swarm import needs_certificate
 from skep.core.state import ClusterState
-from skep.model.ids import NANOSECONDS
+from skep.model.ids import NANOSECONDS, NodeId
 from skep.model.secret import Sealed
-from skep.model.swarm import Cluster, JoinTokens, NetworkKey
+from skep.model.swarm import Cluster, JoinTokens, NetworkKey, Rotation
 from skep.ports.clock import Clock, Ids
 from skep.ports.keyring import Keyring, KeyringError
 from skep.runtime.authority import new_token
 from skep.runtime.errors import EngineError
+from skep.runtime.keys import needed_keys
 from skep.runtime.sealing import seal
 from skep.runtime.turn import Durable
 from skep.runtime.writer import Writer
@@ -37,6 +39,10 @@ KEYS_LIVE_S = 12 * 3600.0
 #: Until what failed is tried again.
 RETRY_S = 5.0
 
+#: Engines that are there renew within seconds. Of those for which a rotation waits longer so many are named.
+PATIENCE_S = 60.0
+TOLD_MAX = 10
+
 UPKEEP = Actor("engine")
 
 _log = structlog.get_logger("skep.upkeep")
@@ -51,6 +57,9 @@ class Upkeep:
         self._clock = clock
         self._ids = ids
         self._changed = anyio.Event()
+        self._told: tuple[NodeId, ...] = ()
+        #: held by whoever makes tokens or a root, from when it reads the present ones until the new ones are durable
+        self.replacing = anyio.Lock()
         writer.on_durable.append(self._note)
 
     async def run(self) -> None:
@@ -58,8 +67,18 @@ class Upkeep:
         while True:
             self._changed = anyio.Event()
             cluster, ended = await self._writer.read(_standing)
-            if cluster is None or not ended or await self._tried(self._end_rotation, cluster):
-                await self._changed.wait()
+            if cluster is None or not ended or await self._tried(self._end_rotation):
+                with anyio.move_on_after(PATIENCE_S if cluster is not None and cluster.rotation else None) as patience:
+                    await self._changed.wait()
+                if patience.cancelled_caught:
+                    await self._tell_who_is_awaited()
+
+    async def _tell_who_is_awaited(self) -> None:
+        """Say for which nodes a rotation waits: one that never comes back must be removed by somebody."""
+        awaited = await self._writer.read(_awaited)
+        if awaited and awaited != self._told:
+            _log.warning("upkeep.root_rotation_waits", nodes=awaited[:TOLD_MAX], count=len(awaited))
+        self._told = awaited
 
     async def run_keys(self) -> None:
         """Make and rotate the keys of the data plane, until cancelled."""
@@ -71,12 +90,12 @@ class Upkeep:
             if cluster.network_keys and age_s < KEYS_LIVE_S:
                 await anyio.sleep(KEYS_LIVE_S - max(0.0, age_s))
             else:
-                await self._tried(self._rotate_keys, cluster)
+                await self._tried(partial(self._rotate_keys, cluster))
 
-    async def _tried(self, do: Callable[[Cluster], Awaitable[None]], cluster: Cluster) -> bool:
+    async def _tried(self, do: Callable[[], Awaitable[None]]) -> bool:
         """Do it; where that fails wait until it may be tried again, and return False."""
         try:
-            await do(cluster)
+            await do()
         except (EngineError, KeyringError) as error:
             _log.warning("upkeep.failed", reason=str(error), again_s=RETRY_S)
             await anyio.sleep(RETRY_S)
@@ -105,20 +124,27 @@ class Upkeep:
             if key.key.key_id not in needed:
                 await self._keyring.destroy(key.key.key_id)
 
-    async def _end_rotation(self, cluster: Cluster) -> None:
-        if cluster.rotation is None:
-            return
-        root = cluster.rotation.root.certificate
+    async def _end_rotation(self) -> None:
+        async with self.replacing:
+            cluster, may_end = await self._writer.read(_standing)
+            if cluster is not None and cluster.rotation is not None and may_end:
+                await self._replace_root(cluster, cluster.rotation)
+
+    async def _replace_root(self, cluster: Cluster, rotation: Rotation) -> None:
+        root = rotation.root.certificate
         tokens = JoinTokens(
             await self._seal("token", new_token(root).encode()), await self._seal("token", new_token(root).encode())
         )
-        await self._writer.submit(ReplaceRoot(tokens), actor=UPKEEP)
-        now, _ = await self._writer.read(_standing)
-        ended = now is not None and now.tokens == tokens
-        gone = (cluster.tokens.worker, cluster.tokens.manager, cluster.root.key)
-        for sealed in gone if ended else (tokens.worker, tokens.manager):
-            await self._keyring.destroy(sealed.key_id)
-        if ended:
+        try:
+            await self._writer.submit(ReplaceRoot(tokens), actor=UPKEEP)
+        finally:
+            # whether it was done or not, or nobody knows: of the keys the state says which are needed
+            now, _ = await self._writer.read(_standing)
+            needed = needed_keys(now or cluster)
+            for sealed in (*_sealed(tokens), *_sealed(cluster.tokens), cluster.root.key):
+                if sealed.key_id not in needed:
+                    await self._keyring.destroy(sealed.key_id)
+        if now is not None and now.rotation is None:
             _log.info("upkeep.root_replaced")
 
     async def _key(self) -> Sealed:
@@ -133,4 +159,14 @@ def _standing(state: ClusterState) -> tuple[Cluster | None, bool]:
     cluster = state.cluster
     if cluster is None or cluster.rotation is None:
         return cluster, False
-    return cluster, not any(needs_certificate(node, cluster) for node in state.nodes.values())
+    return cluster, not _awaited(state)
+
+
+def _sealed(tokens: JoinTokens) -> tuple[Sealed, Sealed]:
+    return tokens.worker, tokens.manager
+
+
+def _awaited(state: ClusterState) -> tuple[NodeId, ...]:
+    """Return the nodes that have no certificate of the new root yet."""
+    cluster = state.cluster
+    return tuple(n.id for n in state.nodes.values() if needs_certificate(n, cluster)) if cluster is not None else ()
