@@ -47,6 +47,7 @@ LOAD = Path(__file__).with_name("agent_load.py")
 
 #: A phase that takes longer is given up.
 LIMIT_S = 240.0
+JOIN_LIMIT_S = 300.0
 
 
 class Phase(NamedTuple):
@@ -139,14 +140,21 @@ class Run:
         self._limit_s = limit_s
         self.phases: dict[str, Phase] = {}
 
-    def phase(self, name: str, do: Callable[[], None], done: Callable[[], bool], so_far: Callable[[], str]) -> bool:
+    def phase(
+        self,
+        name: str,
+        do: Callable[[], None],
+        done: Callable[[], bool],
+        so_far: Callable[[], str],
+        limit_s: float | None = None,
+    ) -> bool:
         """Measure from `do` until `done`; return whether it came to that."""
         agents, manager = self._agents, self._manager
         self._settle()
         agents.begin()
         cpu, start = manager.cost().cpu_s, time.perf_counter()
         do()
-        while not (came := done()) and time.perf_counter() - start < self._limit_s:
+        while not (came := done()) and time.perf_counter() - start < (limit_s or self._limit_s):
             agents.listen(0.05)
         wall, cpu = time.perf_counter() - start, manager.cost().cpu_s - cpu
         agents.listen(0.1)
@@ -161,13 +169,16 @@ class Run:
             self._agents.listen(0.1)
 
     def join(self, count: int) -> None:
-        """Let all agents join."""
-        self.phase(
+        """Let all agents join; nothing can be measured without."""
+        joined = self.phase(
             "join",
             self._agents.begin,
             lambda: self._agents.count("ready") == count,
             lambda: f"{self._agents.count('ready')} of {count}",
+            JOIN_LIMIT_S,
         )
+        if not joined:
+            sys.exit(f"{self._manager.name}: {self.phases['join'].undone}")
 
     def create(self, replicas: int, *, parallelism: int = 0, name: str = "create") -> bool:
         """Create a service."""

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import anyio
 import structlog
 from grpclib.const import Handler
-from grpclib.server import Server
 from skep.runtime.engine import Engine
 from skep.runtime.errors import CannotListen
 from skep.runtime.swarm import SWARM_PORT
 
+from skep_adapters.swarmkit.gathering import GatheringServer
 from skep_adapters.swarmkit.gossip import passed_on
 from skep_adapters.swarmkit.methods import Unimplemented
 from skep_adapters.swarmkit.serve_ca import Authority, NodeAuthority
@@ -93,9 +93,9 @@ class OpenPort:
         await trust.begin()
         parts = (Authority(engine), NodeAuthority(engine), Dispatcher(engine), LogBroker(engine))
         offered = Offered((*parts, ResourceAllocator(engine)))
-        server = Server([offered, Unimplemented(offered.__mapping__())])
+        server = GatheringServer([offered, Unimplemented(offered.__mapping__())], trust.context)
         async with anyio.create_task_group() as group:
-            await server.start(sock=self._listener, ssl=trust.context, backlog=BACKLOG)
+            await server.start(sock=self._listener, backlog=BACKLOG)
             try:
                 group.start_soon(trust.run)
                 group.start_soon(engine.upkeep.run_keys)

@@ -1,0 +1,102 @@
+"""Between grpclib and asyncio: what is written bit by bit goes out as one, and silent connections take little memory.
+
+grpclib (0.4.9) hands each frame to the transport alone: an answer is three, which are three TLS records, three calls of
+the kernel, and three times that the other side wakes up. asyncio's TLS has a buffer of 256 KiB for each connection,
+which is a quarter of a GiB for a thousand agents that are silent most of the time. HTTP/2 and TLS stay theirs.
+"""
+
+import asyncio
+import ssl
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, cast
+
+from grpclib.protocol import H2Protocol
+from grpclib.server import Server
+
+if TYPE_CHECKING:
+    from grpclib._typing import IServable
+
+#: What is gathered before it is written, whatever the turn: a transport that is never written to cannot push back.
+GATHERED_BYTES_MAX = 64 * 1024
+
+#: Four records of TLS at a time; what comes beyond that is read next.
+TLS_BUFFER_BYTES = 64 * 1024
+
+
+class GatheringServer(Server):
+    """grpclib's server with such connections, which are secured by `context`; give none to `start`."""
+
+    def __init__(self, handlers: "Collection[IServable]", context: ssl.SSLContext) -> None:
+        super().__init__(handlers)
+        self._context = context
+
+    def _protocol_factory(self) -> H2Protocol:
+        made = super()._protocol_factory()
+        gathering = _GatheringProtocol(made.handler, made.config, made.h2_config)
+        loop = asyncio.get_running_loop()
+        shaken = loop.create_future()
+        shaken.add_done_callback(_heed)
+        # asyncio takes either kind of protocol here, and grpclib only hands it on
+        return cast("H2Protocol", _Tls(loop, gathering, self._context, shaken, server_side=True))
+
+
+def _heed(shaken: asyncio.Future[None]) -> None:
+    """Take note of how a handshake ended: a caller that went away in its midst is no error of ours."""
+    if not shaken.cancelled():
+        shaken.exception()
+
+
+class _Tls(SSLProtocol):
+    max_size = TLS_BUFFER_BYTES
+
+
+class _GatheringProtocol(H2Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast("asyncio.BaseTransport", _Gathering(cast("asyncio.Transport", transport))))
+
+
+class _Gathering:
+    """A transport, as far as grpclib uses it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._gathered: list[bytes] = []
+        self._size = 0
+        self._certificate: dict[str, Any] | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write at the end of this turn of the loop."""
+        if not data:
+            return
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._gathered.append(data)
+        self._size += len(data)
+        if self._size > GATHERED_BYTES_MAX:
+            self._flush()
+
+    def _flush(self) -> None:
+        gathered, self._gathered, self._size = self._gathered, [], 0
+        if gathered and not self._transport.is_closing():
+            self._transport.write(b"".join(gathered))
+
+    def is_closing(self) -> bool:
+        """Say whether it is closed, or about to be."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Write what is left, and close."""
+        self._flush()
+        self._transport.close()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what is known of the connection; of TLS only the certificate is asked."""
+        found = self._transport.get_extra_info(name, default)
+        return self if name == "ssl_object" and found is not None else found
+
+    def getpeercert(self) -> dict[str, Any] | None:
+        """Return the peer's certificate. It stays the same for as long as the connection lasts: it is read once."""
+        if self._certificate is None:
+            self._certificate = self._transport.get_extra_info("ssl_object").getpeercert()
+        return self._certificate
