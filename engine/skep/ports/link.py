@@ -188,13 +188,18 @@ class LinkError(Exception):
     """The other side is gone or does not know us; the agent builds a new session."""
 
 
+class NodeRemoved(LinkError):
+    """The node is no member of the swarm any more: nothing that runs there is wanted by anybody."""
+
+
 class Link(Protocol):
     """What an agent may call. Bound to the identity of one node: nothing of another node's is accepted."""
 
     def session(self, request: SessionRequest) -> AbstractAsyncContextManager[AsyncIterator[SessionMessage]]:
         """Register; yield a first message at once and another whenever something in it changes.
 
-        Leaving the context ends the session. Raises `LinkError` when the dispatcher ends it.
+        Leaving the context ends the session. Raises `LinkError` when the dispatcher ends it, `NodeRemoved` if the node
+        is no member.
         """
         ...
 
