@@ -77,6 +77,8 @@ REFUSED = (
     ),
     Refused(*CONFIG, {"Name": "new", "Data": "?"}, 400, "illegal base64 data at input byte 0"),
     # values that cannot be
+    Refused(*SERVICE, template(Runtime="plugin"), 400, "mismatched Runtime and *Spec fields"),
+    Refused(*SERVICE, template(Networks=[{"Target": "net"}]), 404, "network net not found"),
     Refused(*SERVICE, service("a b", "x"), 400, "name must be valid as a DNS name component"),
     Refused(*SERVICE, container(Image="A B"), 400, '"A B" is not a valid repository/tag'),
     Refused(*SERVICE, template(RestartPolicy={"Condition": "often"}), 400, 'invalid RestartCondition: "often"'),
@@ -86,9 +88,8 @@ REFUSED = (
     Refused("POST", update("nodes", "{node}", "{version}"), {"Role": "boss"}, 400, 'invalid Role: "boss"'),
     Refused("GET", '/services?filters={"colour":["red"]}', None, 400, "Invalid filter 'colour'"),
     # what is not there yet
-    Refused(*SERVICE, template() | {"Mode": {"Global": {}}}, 501, "does not run Mode=Global"),
-    Refused(*SERVICE, template(Networks=[{"Target": "net"}]), 501, "does not run TaskTemplate.Networks=net"),
-    Refused("POST", "/networks/create", {"Name": "net"}, 501, "skep does not implement networks"),
+    Refused("POST", "/networks/net/connect", {}, 501, "skep does not implement connecting containers to networks"),
+    Refused("POST", "/networks/create", {"Name": "net"}, 501, "does not implement networks of one engine"),
     # names that are taken
     Refused(*SERVICE, service("web", "x"), 409, "name conflicts with an existing object: service web already exists"),
     Refused(*SECRET, {"Name": "door", "Data": "eA=="}, 409, "secret door already exists"),

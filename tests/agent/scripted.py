@@ -23,6 +23,7 @@ from skep.ports.link import (
     LineOptions,
     LineSelector,
     LinkError,
+    NoMember,
     PublishedLine,
     SessionMessage,
     SessionRequest,
@@ -94,6 +95,7 @@ class ScriptedLink:
         self.in_flight_max = 0
         self.wanted = True
         self.refuse = False
+        self.removed = False
         self.silent = False
         self.stuck = ""
         self.report_s = 0.0
@@ -168,6 +170,8 @@ class ScriptedLink:
     @contextlib.asynccontextmanager
     async def session(self, request: SessionRequest) -> AsyncIterator[AsyncIterator[SessionMessage]]:
         self.requests.append(request)
+        if self.removed:
+            raise NoMember("no member")
         if self.refuse:
             raise LinkError("refused")
         session = self.current = _Session(f"session-{len(self.requests)}")

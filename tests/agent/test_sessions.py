@@ -55,6 +55,15 @@ async def test_a_session_that_ends_is_built_anew_with_its_id_and_tasks_go_on(end
         assert rig.link.states() == [TaskState.RUNNING, TaskState.RUNNING]
 
 
+async def test_an_agent_whose_node_is_no_member_any_more_ends_its_tasks() -> None:
+    async with running() as rig:
+        rig.link.complete(task())
+        await rig.link.until_state(TaskState.RUNNING)
+        rig.link.removed = True
+        rig.link.end_session()
+        await rig.link.until(lambda: not rig.executor.kept())
+
+
 async def test_a_session_that_cannot_be_had_is_tried_again_later_each_time() -> None:
     async with running() as rig:
         rig.link.refuse = True

@@ -222,13 +222,18 @@ class ForeignTask(LinkError):
     """An agent told of a task of another node: nothing of what it told is taken."""
 
 
+class NoMember(LinkError):
+    """The node is no member of the swarm any more: nothing that runs there is wanted by anybody."""
+
+
 class Link(Protocol):
     """What an agent may call. Bound to the identity of one node: nothing of another node's is accepted."""
 
     def session(self, request: SessionRequest) -> AbstractAsyncContextManager[AsyncIterator[SessionMessage]]:
         """Register; yield a first message at once and another whenever something in it changes.
 
-        Leaving the context ends the session. Raises `LinkError` when the dispatcher ends it.
+        Leaving the context ends the session. Raises `LinkError` when the dispatcher ends it, `NoMember` if the node
+        is no member.
         """
         ...
 

@@ -24,7 +24,7 @@ from skep.model.node import Node, NodeDescription
 from skep.ports.clock import Clock
 from skep.ports.executor import Executor
 from skep.ports.lines import LineStore
-from skep.ports.link import Link, LinkError, SessionRequest
+from skep.ports.link import Link, LinkError, NoMember, SessionRequest
 from skep.runtime.agent_lines import AgentLines
 from skep.runtime.agent_reports import Reporter
 from skep.runtime.agent_worker import Worker
@@ -66,6 +66,7 @@ class Agent:
         self._hostname = hostname
         self._addr = addr
         self._session_id = ""
+        self._removed = False
         self._lines = AgentLines(lines, node_id)
         self._reporter = Reporter(delay_s=report_delay_s)
 
@@ -93,6 +94,11 @@ class Agent:
             began = anyio.current_time()
             try:
                 await self._hold_session(worker)
+            except* NoMember as removed:
+                if not self._removed:
+                    _log.warning("agent.node_removed", node_id=self.node_id, why=_first_words(removed))
+                self._removed = True
+                worker.remove_all()
             except* (LinkError, TimeoutError) as failures:
                 _log.info("agent.session_ended", node_id=self.node_id, why=_first_words(failures))
             if (task := asyncio.current_task()) is not None and task.cancelling():

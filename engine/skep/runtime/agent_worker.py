@@ -97,6 +97,10 @@ class Worker:
             self.informed.set()
         self._applied = message.results_in
 
+    def remove_all(self) -> None:
+        """End and forget every task: the node is no member any more."""
+        self._remove_all_but(set())
+
     def _remove_all_but(self, named: set[str]) -> None:
         for task_id in [*self._runs, *self._returning]:
             if task_id not in named:

@@ -30,6 +30,7 @@ from skep.ports.link import (
     AssignmentsMessage,
     ForeignTask,
     LinkError,
+    NoMember,
     Peer,
     PlainKey,
     PublishedLine,
@@ -101,7 +102,7 @@ class Dispatcher:
     async def register(self, node_id: NodeId, request: SessionRequest) -> Session:
         """Begin a session; a former one of the same node ends."""
         if node_id not in self._writer.state.nodes:
-            raise LinkError(f"node {node_id} is no member of this swarm")
+            raise NoMember(f"node {node_id} is no member of this swarm")
         self._registrations.note(node_id, anyio.current_time())
         session = Session(self._ids.new(), node_id)
         former = self.sessions.get(node_id)
