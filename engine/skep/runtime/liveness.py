@@ -22,7 +22,7 @@ from skep.runtime.writer import Writer
 
 MISSED_MAX = 3
 
-#: An agent that lost its manager tries again after eight seconds at the latest (SwarmKit), and is given the way besides.
+#: An agent that lost its manager tries again after eight seconds at the latest (SwarmKit), and needs its way besides.
 RETURNS_S = 10.0
 
 #: Silence is looked for this often at least; a new session may shorten the period meanwhile.
