@@ -11,6 +11,7 @@ from asyncio.sslproto import SSLProtocol
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, cast
 
+from grpclib.config import Configuration
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server
 
@@ -27,8 +28,8 @@ TLS_BUFFER_BYTES = 64 * 1024
 class GatheringServer(Server):
     """grpclib's server with such connections, which are secured by `context`; give none to `start`."""
 
-    def __init__(self, handlers: "Collection[IServable]", context: ssl.SSLContext) -> None:
-        super().__init__(handlers)
+    def __init__(self, handlers: "Collection[IServable]", context: ssl.SSLContext, config: Configuration) -> None:
+        super().__init__(handlers, config=config)
         self._context = context
 
     def _protocol_factory(self) -> H2Protocol:

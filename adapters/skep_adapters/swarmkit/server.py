@@ -1,5 +1,6 @@
 """The port that Docker Engines join at: one listener, TLS, and every method of the worker protocol."""
 
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -7,6 +8,7 @@ from typing import Any, Protocol
 
 import anyio
 import structlog
+from grpclib.config import Configuration
 from grpclib.const import Handler
 from skep.runtime.engine import Engine
 from skep.runtime.errors import CannotListen
@@ -14,6 +16,7 @@ from skep.runtime.swarm import SWARM_PORT
 
 from skep_adapters.swarmkit.gathering import GatheringServer
 from skep_adapters.swarmkit.gossip import passed_on
+from skep_adapters.swarmkit.listener import Listener
 from skep_adapters.swarmkit.methods import Unimplemented
 from skep_adapters.swarmkit.serve_ca import Authority, NodeAuthority
 from skep_adapters.swarmkit.serve_dispatcher import Dispatcher
@@ -23,6 +26,14 @@ from skep_adapters.swarmkit.trust import Trust
 
 #: Connections that wait to be taken: all agents come back at once when a manager starts again.
 BACKLOG = 1024
+
+#: Connections at a time, where the process may open twice as many files: an engine has one, or two for a moment.
+CONNECTIONS_MAX = 10_000
+
+#: What a peer may send before it is read. A connection has room for all that its streams have, a hundred at a time: one
+#: that nobody reads just now (somebody pages through lines) must not hold up the heartbeats.
+STREAM_BYTES = 2**16 - 1  # the least that grpclib takes
+WINDOWS = Configuration(http2_stream_window_size=STREAM_BYTES, http2_connection_window_size=101 * STREAM_BYTES)
 
 _log = structlog.get_logger("skep.swarmkit")
 
@@ -63,16 +74,14 @@ class WorkerPort:
             listener = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
         except OSError as error:
             raise CannotListen(f"failed to listen for workers at {_join(host, port)}: {error.strerror}") from None
-        # connections have it of the listener; asyncio sees to it only where it made the socket. Without it an answer,
-        # which is several writes, waits 40 ms for the acknowledgement of its first
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return OpenPort(listener, self._beside)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return OpenPort(Listener(listener, min(CONNECTIONS_MAX, files // 2)), self._beside)
 
 
 class OpenPort:
     """Implements `OpenGate`."""
 
-    def __init__(self, listener: socket.socket, beside: Beside | None) -> None:
+    def __init__(self, listener: Listener, beside: Beside | None) -> None:
         self._listener = listener
         self._beside = beside
 
@@ -93,7 +102,7 @@ class OpenPort:
         await trust.begin()
         parts = (Authority(engine), NodeAuthority(engine), Dispatcher(engine), LogBroker(engine))
         offered = Offered((*parts, ResourceAllocator(engine)))
-        server = GatheringServer([offered, Unimplemented(offered.__mapping__())], trust.context)
+        server = GatheringServer([offered, Unimplemented(offered.__mapping__())], trust.context, WINDOWS)
         async with anyio.create_task_group() as group:
             await server.start(sock=self._listener, backlog=BACKLOG)
             try:
@@ -107,6 +116,7 @@ class OpenPort:
             finally:
                 group.cancel_scope.cancel()
                 server.close()
+                self._listener.disconnect()
                 with anyio.CancelScope(shield=True):
                     await server.wait_closed()
 
