@@ -1,6 +1,7 @@
 """Certificates of nodes: TLS itself says whom they let in, also while the root is replaced."""
 
 import asyncio
+import base64
 import datetime as dt
 import ssl
 from pathlib import Path
@@ -109,6 +110,14 @@ def request(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
     return made.public_bytes(serialization.Encoding.PEM)
 
 
+def foreign(csr: bytes, oid: bytes) -> bytes:
+    """Return a request whose kind of key is one that nobody knows."""
+    der = x509.load_pem_x509_csr(csr).public_bytes(serialization.Encoding.DER)
+    assert oid in der
+    body = base64.encodebytes(der.replace(oid, oid[:-1] + b"\x7d"))
+    return b"-----BEGIN CERTIFICATE REQUEST-----\n" + body + b"-----END CERTIFICATE REQUEST-----\n"
+
+
 def test_of_a_request_only_the_key_counts() -> None:
     key = new_key()
     assert requested_key(request(key)).public_numbers() == key.public_key().public_numbers()
@@ -121,6 +130,7 @@ def test_of_a_request_only_the_key_counts() -> None:
         (b"x" * (CSR_BYTES_MAX + 1), "may have 8192"),
         (request(rsa.generate_private_key(65537, 2048)), "not on the curve P-256"),
         (request(ec.generate_private_key(ec.SECP384R1())), "not on the curve P-256"),
+        (foreign(request(new_key()), b"\x2a\x86\x48\xce\x3d\x02\x01"), "no request"),
     ],
 )
 def test_a_request_that_cannot_be_used_is_refused(csr: bytes, why: str) -> None:

@@ -25,6 +25,9 @@ TALK_S = 30.0
 
 CONNECT_S = 5.0
 
+#: A caller waits so long for another engine that lives; it asks again.
+FIND_S = 15.0
+
 #: Callers at a time: each engine asks once a minute.
 CALLERS_MAX = 256
 
@@ -63,16 +66,22 @@ async def _serve(engine: Engine, caller: SocketStream) -> None:
     whence = str(caller.extra(SocketAttribute.remote_address)[0])  # noqa: S610 - this is no query
     others = _living(engine.writer.state, whence)
     random.shuffle(others)  # any of them does; not always the same one
-    for addr in others:
-        try:
-            with anyio.fail_after(CONNECT_S):
-                other = await anyio.connect_tcp(addr, PORT)
-        except (OSError, TimeoutError):
-            continue
-        async with other:
-            with anyio.move_on_after(TALK_S), contextlib.suppress(OSError, anyio.BrokenResourceError):
-                await asyncio.gather(_pipe(caller, other), _pipe(other, caller))
+    other = None
+    with anyio.move_on_after(FIND_S):
+        other = await _reached(others)
+    if other is None:
         return
+    async with other:
+        with anyio.move_on_after(TALK_S), contextlib.suppress(OSError, anyio.BrokenResourceError):
+            await asyncio.gather(_pipe(caller, other), _pipe(other, caller))
+
+
+async def _reached(addrs: list[str]) -> SocketStream | None:
+    """Return a connection to the first of these engines that answers; None if none does."""
+    for addr in addrs:
+        with contextlib.suppress(OSError, TimeoutError), anyio.fail_after(CONNECT_S):
+            return await anyio.connect_tcp(addr, PORT)
+    return None
 
 
 async def _pipe(source: SocketStream, target: SocketStream) -> None:

@@ -10,7 +10,7 @@ import datetime as dt
 import enum
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -118,13 +118,15 @@ def requested_key(csr: bytes) -> ec.EllipticCurvePublicKey:
     try:
         request = x509.load_pem_x509_csr(csr)
         key = request.public_key()
-        signed = request.is_signature_valid
-    except (ValueError, InvalidSignature) as error:
+        # with a key of another kind it may take long to look at the signature
+        fits = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+        signed = fits and request.is_signature_valid
+    except (ValueError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise CertificateError(f"this is no request for a certificate: {error}") from None
+    if not fits or not isinstance(key, ec.EllipticCurvePublicKey):
+        raise CertificateError("the key of the request is not on the curve P-256")
     if not signed:
         raise CertificateError("the request is not signed by its own key")
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise CertificateError("the key of the request is not on the curve P-256")
     return key
 
 
