@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 SKEP = (sys.executable, "-m", "skep_adapters.cli.main")
 
+#: Several daemons run on one machine: each lets workers in at a port of its own.
+APART = ("--listen-addr", "127.0.0.1:0")
+
 #: For whatever a busy machine needs; nothing here waits longer than it takes.
 PATIENCE_S = 120.0
 
@@ -123,9 +126,8 @@ class Daemon:
     def spawn(self, *arguments: str) -> None:
         """Start it, and return at once."""
         with self.errors.open("a") as errors:
-            self._process = subprocess.Popen(
-                [*SKEP, "up", "--data", str(self.data), *arguments], stdout=subprocess.PIPE, stderr=errors, text=True
-            )
+            words = [*SKEP, "up", "--data", str(self.data), *APART, *self._executor(arguments), *arguments]
+            self._process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True)
 
     def ready(self) -> None:
         """Return when it said what to type next."""
@@ -133,6 +135,11 @@ class Daemon:
         lines = [self.process.stdout.readline() for _ in range(3)]
         self.greeting = "".join(lines)
         assert lines[2].startswith("docker "), (lines, self.told())
+
+    @staticmethod
+    def _executor(arguments: Sequence[str]) -> tuple[str, ...]:
+        """Return what keeps a daemon from taking the Docker Engine of this machine."""
+        return () if "--executor" in arguments else ("--executor", "process")
 
     def start(self, *arguments: str) -> None:
         """Start it, and return when it is ready."""

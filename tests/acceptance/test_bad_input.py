@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.acceptance.daemon import PATIENCE_S, SKEP, TICKING, Answer, Daemon, eventually, service
+from tests.acceptance.daemon import APART, PATIENCE_S, SKEP, TICKING, Answer, Daemon, eventually, service
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -287,7 +287,7 @@ def test_a_flipped_bit_in_the_log_is_named_by_its_position_and_the_log_left_as_i
     assert f"the record at position {position} is not what was written" in said
     # a checkpoint stands for what it covers, so without one the whole log is needed
     shutil.rmtree(daemon.log().with_name("checkpoints"))
-    up = [*SKEP, "up", "--data", str(daemon.data), *SIMULATED]
+    up = [*SKEP, "up", "--data", str(daemon.data), *APART, *SIMULATED]
     done = subprocess.run(up, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"the record at position {position} is not what was written" in done.stderr

@@ -77,8 +77,9 @@ def check_nowhere(daemon: Daemon, *contents: bytes) -> None:
 
 
 def keys(daemon: Daemon) -> dict[str, bytes]:
+    """Return all keys but those of the data plane, which are made while a swarm begins."""
     with closing(sqlite3.connect(f"file:{daemon.log().with_name('keyring.db')}?mode=ro", uri=True)) as keyring:
-        return dict(keyring.execute("SELECT key_id, key FROM keys"))
+        return dict(keyring.execute("SELECT key_id, key FROM keys WHERE key_id NOT LIKE 'network-key-%'"))
 
 
 def sealed(daemon: Daemon, event: str) -> Sealed:

@@ -19,6 +19,9 @@ T = TypeVar("T")
 
 SKEP = (sys.executable, "-m", "skep_adapters.cli.main")
 
+#: Several daemons run on one machine: each lets workers in at a port of its own.
+APART = ("--listen-addr", "127.0.0.1:0")
+
 #: For whatever a busy machine needs; nothing here waits longer than it takes.
 PATIENCE_S = 60.0
 
@@ -66,11 +69,16 @@ class Daemon:
         assert self._process is not None
         return self._process
 
+    @staticmethod
+    def _executor(arguments: Sequence[str]) -> tuple[str, ...]:
+        """Return what keeps a daemon from taking the Docker Engine of this machine."""
+        return () if "--executor" in arguments else ("--executor", "process")
+
     def start(self, *arguments: str) -> None:
         """Start it, and return when it said what to type next."""
         with self.errors.open("a") as errors:
             self._process = subprocess.Popen(
-                [*SKEP, "up", "--data", str(self.data), *arguments],
+                [*SKEP, "up", "--data", str(self.data), *APART, *self._executor(arguments), *arguments],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
