@@ -1,6 +1,7 @@
 """Connections: how many there are, what one that is not read holds up, and when they end."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from functools import partial
@@ -46,6 +47,26 @@ async def test_there_are_only_so_many_connections_and_those_that_ended_do_not_co
             ca_pb2.GetRootCACertificateRequest(), timeout=5
         )
         assert answer.certificate
+
+
+async def test_who_has_no_certificate_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skep_adapters.swarmkit.gathering.STRANGER_S", 0.3)
+    async with listening() as port:
+        _, worker = await port.member()
+        stranger = await port.trusting()
+        stays = []
+        for context in (worker, stranger):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port.number, ssl=context, server_hostname="swarm-manager"
+            )
+            await reader.read(1)  # its handshake is over
+            await asyncio.sleep(0.5)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await reader.read()
+            stays.append(not reader.at_eof())
+            writer.close()
+        assert stays == [True, False]
 
 
 async def test_lines_that_nobody_reads_do_not_hold_up_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,9 @@ GATHERED_BYTES_MAX = 64 * 1024
 #: Four records of TLS at a time; what comes beyond that is read next.
 TLS_BUFFER_BYTES = 64 * 1024
 
+#: How long somebody without a certificate may stay. An engine joins within 20 seconds, or gives up.
+STRANGER_S = 60.0
+
 
 class GatheringServer(Server):
     """grpclib's server with such connections, which are secured by `context`; give none to `start`."""
@@ -53,8 +56,18 @@ class _Tls(SSLProtocol):
 
 
 class _GatheringProtocol(H2Protocol):
+    _ends: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(cast("asyncio.BaseTransport", _Gathering(cast("asyncio.Transport", transport))))
+        gathering = _Gathering(cast("asyncio.Transport", transport))
+        if not gathering.getpeercert():
+            self._ends = asyncio.get_running_loop().call_later(STRANGER_S, gathering.close)
+        super().connection_made(cast("asyncio.BaseTransport", gathering))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._ends is not None:
+            self._ends.cancel()
+        super().connection_lost(exc)
 
 
 class _Gathering:
