@@ -79,11 +79,16 @@ async def test_a_certificate_of_a_root_that_was_replaced_is_worth_nothing() -> N
     async with listening() as port:
         node_id, late = await port.member()
         assert await answers(port, late) is KNOWN
+        connected = DispatcherStub(port.connect(late))
+        with pytest.raises(GRPCError):
+            await connected.Heartbeat(dispatcher_pb2.HeartbeatRequest(), timeout=5)
         await rotate(port)
         assert await answers(port, late) is KNOWN
         await describe(port, node_id)
         await ended(port)
         assert await answers(port, late) is not KNOWN
+        with pytest.raises((ssl.SSLError, StreamTerminatedError, ConnectionError)):  # what it had open is no way either
+            await connected.Heartbeat(dispatcher_pb2.HeartbeatRequest(), timeout=5)
 
 
 async def test_a_keyring_that_cannot_be_read_for_a_moment_is_no_end_of_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ class OpenPort:
     @asynccontextmanager
     async def serve(self, engine: Engine) -> AsyncIterator[None]:
         """Let workers in."""
-        trust = Trust(engine)
+        trust = Trust(engine, self._listener.disconnect)
         await trust.begin()
         parts = (Authority(engine), NodeAuthority(engine), Dispatcher(engine), LogBroker(engine))
         offered = Offered((*parts, ResourceAllocator(engine)))

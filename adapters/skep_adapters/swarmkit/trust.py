@@ -6,6 +6,7 @@ socket keeps its context for good, and a root cannot be taken out of one: so eac
 
 import os
 import ssl
+from collections.abc import Callable
 
 import anyio
 import structlog
@@ -25,10 +26,15 @@ _log = structlog.get_logger("skep.swarmkit")
 
 
 class Trust:
-    """The manager's side of TLS. `context` is what is listened with."""
+    """The manager's side of TLS. `context` is what is listened with.
 
-    def __init__(self, engine: Engine) -> None:
+    `distrust` is called when a root is trusted no more: who is connected by a certificate of it must show another one.
+    """
+
+    def __init__(self, engine: Engine, distrust: Callable[[], None]) -> None:
         self._engine = engine
+        self._distrust = distrust
+        self._trusted = ""
         self._present = _context()
         self.context = _context()
         self.context.sni_callback = self._choose
@@ -60,6 +66,9 @@ class Trust:
         context.load_verify_locations(cadata=trusted)
         _load(context, chain.encode(), key_pem(self._key))
         self._present = context
+        former, self._trusted = self._trusted, trusted
+        if former not in trusted:
+            self._distrust()
 
     def _choose(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         connection.context = self._present
