@@ -51,7 +51,7 @@ def test_an_engine_that_answers_before_it_is_durable_is_found_out(monkeypatch: p
 
 def test_an_engine_that_does_not_restart_tasks_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PLANS, "restarts", lambda *_: CONTENT)
-    assert "does not come to rest" in told_by(range(4))
+    assert "does not come to rest" in told_by(range(8))
 
 
 def test_an_engine_that_takes_what_goes_back_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
