@@ -278,10 +278,12 @@ class Bench:
         for what, when in (("create ", "until created"), ("", "in all")):
             peer = peaks.get(what + "dockerd")
             goal = Goal(1, of_ratio=True) if peer else None
-            note = "; ".join(f"{side}: {said}" for side, said in losses.items() if said)
+            told = [f"{side}: {said}" for side, said in losses.items() if said]
+            note = "; ".join(([f"dockerd {self._peer}"] if peer else []) + told)
             self.report.add(f"{name} peak {when}", peaks[what + "skep"], "MiB", peer=peer, goal=goal, note=note)
         beats = {side: max(phase.heartbeat_s for phase in phases.values()) for side, phases in found.items()}
-        self.report.add(f"{name} heartbeat", beats["skep"] * 1e3, "ms", peer=beats.get("dockerd", 0) * 1e3)
+        peer = beats["dockerd"] * 1e3 if "dockerd" in beats else None
+        self.report.add(f"{name} heartbeat", beats["skep"] * 1e3, "ms", peer=peer)
 
     def idle(self, count: int) -> None:
         """Measure agents that join, and do nothing then."""
@@ -305,7 +307,9 @@ class Bench:
             (case, "s", ours.wall_s, theirs and theirs.wall_s),
         ):
             value = None if ours.undone else mine
-            self.report.add(what, value, unit, peer=peer, goal=goal if peer else None, note=note)
+            # a peer that was given up says only what it would have taken at least
+            known = bool(peer) and not (theirs and theirs.undone)
+            self.report.add(what, value, unit, peer=peer, goal=goal if known else None, note=note)
 
     @contextmanager
     def _side(self, side: str, count: int) -> Iterator[tuple[Run, Manager, Agents]]:
