@@ -15,7 +15,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from grpclib import GRPCError
-from grpclib.client import Channel
+from grpclib.client import Channel, UnaryUnaryMethod
 from skep.runtime.certificates import key_pem, new_key
 from skep_adapters.swarmkit.wire import (
     ca_grpc,
@@ -98,7 +98,7 @@ async def main(addr: str, token: str, task_id: str, node_id: str) -> dict[str, l
                 dispatcher.Heartbeat(dispatcher_pb2.HeartbeatRequest(session_id="another"))
             )
             found["a method that is not offered"] = await answer(
-                channel_call(channel, "/docker.swarmkit.v1.RaftMembership/Join")
+                called(channel, "/docker.swarmkit.v1.RaftMembership/Join")
             )
             found["the key that unlocks managers"] = await answer(
                 ca_grpc.CAStub(channel).GetUnlockKey(ca_pb2.GetUnlockKeyRequest())
@@ -118,12 +118,10 @@ async def published(channel: Channel, line: logbroker_pb2.LogMessage) -> None:
         await stream.recv_message()
 
 
-async def channel_call(channel: Channel, path: str) -> None:
-    from grpclib.client import UnaryUnaryMethod  # noqa: PLC0415
-
+async def called(channel: Channel, path: str) -> None:
     empty = types_pb2.IssuanceStatus
     await UnaryUnaryMethod(channel, path, empty, empty)(empty())
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(*sys.argv[1:]))))
+    sys.stdout.write(json.dumps(asyncio.run(main(*sys.argv[1:]))))

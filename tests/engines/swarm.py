@@ -1,10 +1,13 @@
 """A swarm of real engines that skep manages, begun and joined as a user does it: by the client."""
 
+import contextlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from tests.acceptance.daemon import eventually
+from tests.acceptance.daemon import UnixConnection, eventually
 from tests.engines.engine import SOCKET, Engine
 from tests.engines.rig import Rig
 from tests.engines.skep_daemon import Skep
@@ -77,7 +80,8 @@ class Swarm:
 
     def nodes(self) -> dict[str, str]:
         """Return the status of each node by its host name."""
-        return {row["Hostname"]: row["Status"] for row in self.skep.rows("node", "ls")}
+        found = get(self.skep, "/nodes")
+        return {one["Description"]["Hostname"]: one["Status"]["State"].capitalize() for one in found}
 
     def node(self, engine: Engine) -> Any:
         """Return the node of an engine, as the API has it."""
@@ -98,12 +102,15 @@ class Swarm:
     def await_running(self, name: str, count: int) -> list[dict[str, Any]]:
         """Return the rows of the tasks of a service once so many run and no other is wanted to."""
 
-        def run() -> list[dict[str, Any]]:
-            found = self.running(name)
-            wanted = [row for row in self.tasks(name) if row["DesiredState"] in ("Running", "Ready")]
-            return found if len(found) == len(wanted) == count else []
+        path = f"/tasks?filters={_filters(service=name)}"
 
-        return eventually(run, f"{count} tasks of {name} run")
+        def run() -> bool:
+            wanted = [one for one in get(self.skep, path) if one["DesiredState"] in ("running", "ready")]
+            states = [(one["DesiredState"], one["Status"]["State"]) for one in wanted]
+            return states == [("running", "running")] * count
+
+        eventually(run, f"{count} tasks of {name} run")
+        return self.running(name)
 
     def await_state(self, engine: Engine, state: str) -> None:
         eventually(lambda: self.nodes()[engine.machine.name] == state, f"{engine.machine.name} is {state}")
@@ -113,11 +120,26 @@ class Swarm:
 Begin = Callable[..., Swarm]
 
 
+def get(engine: Engine, path: str) -> Any:
+    """Return what the API of an engine, or of skep, has at a path; None if nothing.
+
+    It is for what is asked again and again: the client takes long for it.
+    """
+    with contextlib.closing(UnixConnection(engine.socket)) as connection:
+        answer = connection.ask("GET", path)
+    assert answer.status in (200, 404), answer
+    return answer.value if answer.status == 200 else None
+
+
+def _filters(**terms: str) -> str:
+    return quote(json.dumps({name: [term] for name, term in terms.items()}))
+
+
 def containers(engine: Engine, name: str) -> dict[str, str]:
     """Return when each running container of a service on an engine began, by its id."""
-    found = engine.docker("ps", "--no-trunc", "--quiet", "--filter", f"label={LABEL}={name}").split()
-    began = {each: engine.client("inspect", "--format", "{{.State.StartedAt}}", each) for each in found}
-    return {each: done.stdout.decode() for each, done in began.items() if done.returncode == 0}  # else it is gone
+    found = get(engine, f"/containers/json?filters={_filters(label=f'{LABEL}={name}')}")
+    shown = {each["Id"]: get(engine, f"/containers/{each['Id']}/json") for each in found}
+    return {id_: one["State"]["StartedAt"] for id_, one in shown.items() if one is not None}
 
 
 def everywhere(engines: Sequence[Engine], name: str) -> dict[str, str]:

@@ -1,14 +1,13 @@
 """Certificates of real engines: they are renewed, and follow the swarm's root, while everything goes on."""
 
 import sys
-import time
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from tests.acceptance.daemon import eventually
 from tests.engines.engine import Engine
-from tests.engines.rig import Rig
 from tests.engines.swarm import Begin, Swarm, everywhere
 
 pytestmark = pytest.mark.timeout(300)
@@ -25,9 +24,13 @@ def follows(engine: Engine, root: str) -> bool:
     """Say whether an engine trusts a root, and no other, and has its own certificate of it."""
     if engine.machine.file(f"{FOLDER}/swarm-root-ca.crt").read_text().strip() != root.strip():
         return False
+    return issued_by(certificate(engine), x509.load_pem_x509_certificate(root.encode()))
+
+
+def issued_by(one: x509.Certificate, root: x509.Certificate) -> bool:
     try:
-        certificate(engine).verify_directly_issued_by(x509.load_pem_x509_certificate(root.encode()))
-    except Exception:  # noqa: BLE001 - whatever is wrong with it
+        one.verify_directly_issued_by(root)
+    except InvalidSignature:
         return False
     return True
 
@@ -77,8 +80,8 @@ def test_a_rotation_waits_for_an_engine_that_is_away(swarm_of: Begin) -> None:
     away.kill()
     swarm.await_state(away, "Down")
     swarm.docker("swarm", "ca", "--rotate", "--detach")
-    eventually(lambda: certificate(here).issuer == x509.load_pem_x509_certificate(root.encode()).subject, "")
-    time.sleep(2)
+    old = x509.load_pem_x509_certificate(root.encode())
+    eventually(lambda: not issued_by(certificate(here), old), "who is here has a new certificate")
     assert root_of(swarm) == root
     assert swarm.skep.show("info")["Swarm"]["Cluster"]["RootRotationInProgress"] is True
     assert swarm.nodes()["host-1"] == "Ready"
@@ -114,14 +117,22 @@ from skep_adapters.swarmkit import trust
 from skep_adapters.cli.main import main
 
 certificates.BACKDATED = datetime.timedelta(seconds=57)
-membership._valid_ns = lambda cluster: 117 * 10**9
+membership._valid_ns = lambda cluster: 117 * 10**9  # a swarm's spec may not say less than an hour
 trust.RENEW_EVERY_S = 3.0
 sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_certificates_are_renewed_in_time_and_nothing_is_noticed(rig: Rig, swarm_of: Begin) -> None:
-    del rig
+def serials(swarm: Swarm) -> set[int]:
+    return {certificate(engine).serial_number for engine in swarm.workers}
+
+
+def await_renewal(swarm: Swarm) -> None:
+    known = serials(swarm)
+    eventually(lambda: not known & serials(swarm), "all are renewed")
+
+
+def test_certificates_are_renewed_in_time_and_nothing_is_noticed(swarm_of: Begin) -> None:
     swarm = swarm_of(0)
     swarm.skep.stop()
     swarm.skep.program = (sys.executable, "-c", SHORT_LIVES)
@@ -131,13 +142,8 @@ def test_certificates_are_renewed_in_time_and_nothing_is_noticed(rig: Rig, swarm
     swarm.create("web", "--replicas", "4", "app:v1")
     swarm.await_running("web", 4)
     before = everywhere(swarm.workers, "web")
-    known = {certificate(engine).serial_number for engine in swarm.workers}
     for _ in range(2):
-        eventually(
-            lambda: not known & {certificate(engine).serial_number for engine in swarm.workers}, "they are renewed"
-        )
-        assert {certificate(engine).not_valid_after_utc - certificate(engine).not_valid_before_utc for engine in swarm.workers}
-        known |= {certificate(engine).serial_number for engine in swarm.workers}
+        await_renewal(swarm)
     # the sessions went on, and new ones begin with the new certificates
     assert everywhere(swarm.workers, "web") == before
     swarm.workers[0].kill()

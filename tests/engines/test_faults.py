@@ -12,7 +12,7 @@ from tests.engines.swarm import Begin, Swarm, containers, everywhere
 pytestmark = pytest.mark.timeout(300)
 
 #: Longer than anything is done late here: heartbeats, restarts.
-SETTLED_S = 3.0
+SETTLED_S = 2.0
 
 
 def nothing_changes(swarm: Swarm, engines: Sequence[Engine], name: str, count: int) -> None:

@@ -56,8 +56,6 @@ def test_no_engine_joins_by_a_token_that_is_wrong_or_was_rotated_or_is_a_manager
     new = swarm.token()
     assert new != old
     wrong = new[:-1] + ("0" if new[-1] != "0" else "1")
-    digest, secret = old.split("-")[2:]
-    foreign = f"SWMTKN-1-{digest[:-1]}{'0' if digest[-1] != '0' else '1'}-{secret}"
     swarms = [(first, old), (second, wrong), (third, swarm.token("manager"))]
     with ThreadPoolExecutor() as pool:  # an engine tries for ten seconds
         said = list(pool.map(lambda each: refusal(swarm, *each), swarms))
@@ -65,7 +63,6 @@ def test_no_engine_joins_by_a_token_that_is_wrong_or_was_rotated_or_is_a_manager
     assert NECESSARY in said[1]
     assert "A Docker Engine cannot be a manager of this swarm" in said[2]
     assert "join-token worker" in said[2]
-    assert "remote CA does not match fingerprint" in refusal(swarm, first, foreign)
     assert "invalid join token" in refusal(swarm, first, "SWMTKN-1-nothing")
     assert list(swarm.nodes()) == ["manager"]
     swarm.join(first)

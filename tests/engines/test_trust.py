@@ -19,7 +19,6 @@ def test_a_worker_that_does_what_it_may_not_is_refused(swarm_of: Begin) -> None:
     node_id = swarm.node(engine)["ID"]
     said = guest.run(sys.executable, str(IMPOSTOR), swarm.addr, swarm.token(), task["ID"], node_id)
     answers = {name: tuple(answer) for name, answer in json.loads(said).items()}
-    print(answers)
     statuses = {name: status for name, (status, _) in answers.items()}
     assert statuses == {
         "a report of nobody": "UNAUTHENTICATED",
