@@ -60,6 +60,7 @@ def test_tasks_reach_each_other_across_hosts_by_name(
     swarm.create("asker", "--network", "inside", "--constraint", "node.hostname==host-1", "app:v2")
     swarm.await_running("web", 2)
     swarm.await_running("asker", 1)
+    assert [row["Error"] for row in (*swarm.tasks("web"), *swarm.tasks("asker"))] == [""] * 3  # each at the first try
     both = {address(engine, "web", "inside") for engine in swarm.workers}
     assert all(each.startswith("10.50.0.") for each in both)
     for name in ("web", "tasks.web", "site"):

@@ -19,12 +19,13 @@ from skep.core.record import Actor
 from skep.core.rejected import Rejected
 from skep.core.rules.swarm import needs_certificate
 from skep.core.state import ClusterState
-from skep.model.ids import NANOSECONDS, NodeId, SecretId
-from skep.model.states import NodeState
+from skep.model.ids import NANOSECONDS, NetworkId, NodeId, SecretId
+from skep.model.states import NodeState, TaskState
 from skep.model.swarm import NetworkKey
 from skep.ports.clock import Ids
 from skep.ports.keyring import Keyring, KeyringError
 from skep.ports.link import (
+    AssignedTask,
     AssignmentChange,
     AssignmentKind,
     AssignmentsMessage,
@@ -289,7 +290,9 @@ class LocalLink:
     async def _messages(self, session: Session) -> AsyncIterator[SessionMessage]:
         while True:
             _check(session)
-            yield await self._dispatcher.message(session)
+            message = await self._dispatcher.message(session)
+            session.attached.told(one.network_id for one in message.node.attachments)
+            yield message
             await session.told.wait()
 
     async def heartbeat(self, session_id: str) -> float:
@@ -305,12 +308,15 @@ class LocalLink:
         session = self._dispatcher.find(session_id, self._node_id)
         sequence = 1
         changes = await self._dispatcher.changes(session, complete=True)
+        await session.attached.known(_networks_of(changes))
         yield AssignmentsMessage(AssignmentKind.COMPLETE, "", str(sequence), changes)
         while True:
             await session.assigned.wait()
             _check(session)
             changes = await self._dispatcher.changes(session, complete=False)
             if changes:
+                await session.attached.known(_networks_of(changes))
+                _check(session)
                 sequence += 1
                 yield AssignmentsMessage(AssignmentKind.INCREMENTAL, str(sequence - 1), str(sequence), changes)
 
@@ -336,6 +342,13 @@ class LocalLink:
         """Hand lines to whoever subscribed. Lines of another node's tasks are refused."""
         self._dispatcher.check_lines(self._node_id, lines)
         return await self._dispatcher.broker.publish(subscription_id, self._node_id, lines, close=close)
+
+
+def _networks_of(changes: Sequence[AssignmentChange]) -> tuple[NetworkId, ...]:
+    """Return the networks of the tasks that are to begin, or to go on."""
+    tasks = [each.assignment for each in changes if isinstance(each.assignment, AssignedTask)]
+    alive = [task for task in tasks if task.desired < TaskState.SHUTDOWN and not task.status.state.terminal]
+    return tuple(dict.fromkeys(one.network.id for task in alive for one in task.networks))
 
 
 def _batches(reports: Sequence[TaskReport]) -> Iterator[list[TaskReport]]:

@@ -23,6 +23,7 @@ from skep.ports.link import (
     AssignmentChange,
     SubscriptionMessage,
 )
+from skep.runtime.attached import Attached
 
 #: The secrets and configs that a task was sent.
 _Uses = tuple[dict[SecretId, None], dict[ConfigId, None]]
@@ -37,6 +38,8 @@ class Session:
         self.ended = ""
         #: something in the session message changed
         self.told = asyncio.Event()
+        #: the networks that the agent knows its node's address on
+        self.attached = Attached()
         #: assignments changed: `dirty` says of which tasks
         self.dirty: dict[TaskId, None] = {}
         self.assigned = asyncio.Event()
