@@ -15,6 +15,8 @@ SLOW := tests/acceptance/ tests/cli/ tests/process/
 
 #: tests that start Docker Engines, each of which takes all processors for a while: a stage of their own, one at a time
 ENGINES := tests/engines/
+#: those in which something goes wrong, or networks are made: a stage of their own
+TROUBLE := $(foreach name,attachable certificates faults networks,$(ENGINES)test_$(name).py)
 
 #: what `make bench` measures, in this order
 BENCHMARKS ?= schedule converge memory idle append submit replay restart
@@ -46,7 +48,8 @@ test: $(VENV)/installed-test
 	$(call stage,tests,pytest -n $(JOBS) -q -r fEs $(filter-out $(SLOW) $(ENGINES),$(wildcard tests/*/)))
 	$(call stage,simulation,$(BIN)/python -m skep.testing.simulation --seeds 0:1000 --processes $(JOBS))
 	$(call stage,tests with daemons,pytest -n $(JOBS) -q -r fEs $(SLOW))
-	$(call stage,tests with engines,pytest -q -r fEs $(ENGINES))
+	$(call stage,tests with engines,pytest -q -r fEs $(filter-out $(TROUBLE),$(wildcard $(ENGINES)test_*.py)))
+	$(call stage,tests with engines in trouble,pytest -q -r fEs $(TROUBLE))
 
 # the figures, as tables, as JSON in benchmarks/results, and as a picture
 bench: $(VENV)/installed-bench
