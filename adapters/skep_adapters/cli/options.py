@@ -26,6 +26,8 @@ API_MIN, API_MAX = "1.24", "1.44"
 UNIX = "unix://"
 SOCKET_NAME = "skep.sock"
 
+PORT_MAX = 65_535
+
 _LISTEN_ADDR = re.compile(r"(?:[0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 
 _API_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
@@ -122,8 +124,7 @@ def check(options: UpOptions) -> None:
     _check_engine(options)
     if options.catalog is not None and (options.executor == "simulated" or options.engine):
         raise OptionError(f"--catalog {options.catalog}: only --executor process runs what a catalogue says")
-    if options.listen_addr and not _LISTEN_ADDR.fullmatch(options.listen_addr):
-        raise OptionError(f"--listen-addr {options.listen_addr!r}: must be HOST:PORT, an IPv6 host in brackets")
+    _check_listen(options.listen_addr)
     _check_advertise(options.advertise_addr)
     version = options.api_max
     if not _API_VERSION.fullmatch(version) or not _numbers(API_MIN) <= _numbers(version) <= _numbers(API_MAX):
@@ -136,6 +137,13 @@ def _check_advertise(address: str) -> None:
             ipaddress.ip_address(address)
     except ValueError:
         raise OptionError(f"--advertise-addr {address!r}: must be an IP address without a port") from None
+
+
+def _check_listen(address: str) -> None:
+    if address and not _LISTEN_ADDR.fullmatch(address):
+        raise OptionError(f"--listen-addr {address!r}: must be HOST:PORT, an IPv6 host in brackets")
+    if address and int(address.rpartition(":")[2]) > PORT_MAX:
+        raise OptionError(f"--listen-addr {address!r}: a port is {PORT_MAX} at most")
 
 
 def _check_engine(options: UpOptions) -> None:

@@ -12,7 +12,7 @@ from grpclib.config import Configuration
 from grpclib.const import Handler
 from skep.runtime.engine import Engine
 from skep.runtime.errors import CannotListen
-from skep.runtime.swarm import SWARM_PORT
+from skep.runtime.swarm import join_addr, split_addr
 
 from skep_adapters.swarmkit.gathering import GatheringServer
 from skep_adapters.swarmkit.gossip import passed_on
@@ -34,6 +34,9 @@ CONNECTIONS_MAX = 10_000
 #: that nobody reads just now (somebody pages through lines) must not hold up the heartbeats.
 STREAM_BYTES = 2**16 - 1  # the least that grpclib takes
 WINDOWS = Configuration(http2_stream_window_size=STREAM_BYTES, http2_connection_window_size=101 * STREAM_BYTES)
+
+#: As Docker does where nobody says else.
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - workers come from other machines
 
 _log = structlog.get_logger("skep.swarmkit")
 
@@ -69,11 +72,12 @@ class WorkerPort:
 
     def open(self, listen_addr: str) -> "OpenPort":
         """Listen; raises `CannotListen`."""
-        host, port = _split(self._listen_addr or listen_addr)
+        host, text = split_addr(self._listen_addr or listen_addr, default_host=EVERYWHERE)
+        port = int(text)
         try:
             listener = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
         except OSError as error:
-            raise CannotListen(f"failed to listen for workers at {_join(host, port)}: {error.strerror}") from None
+            raise CannotListen(f"failed to listen for workers at {join_addr(host, port)}: {error.strerror}") from None
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return OpenPort(Listener(listener, min(CONNECTIONS_MAX, files // 2)), self._beside)
 
@@ -89,7 +93,7 @@ class OpenPort:
     def addr(self) -> str:
         """Where it listens, host:port."""
         host, port = self._listener.getsockname()[:2]
-        return _join(host, port)
+        return join_addr(host, port)
 
     def close(self) -> None:
         """Stop listening."""
@@ -123,20 +127,6 @@ class OpenPort:
 
 def _own_host(engine: Engine) -> str:
     return engine.writer.state.nodes[engine.node_id].status.addr
-
-
-def _split(addr: str) -> tuple[str, int]:
-    """Return host and port of "host", "host:port", "v6" or "[v6]:port"; by default everywhere and the swarm's port."""
-    if addr.startswith("["):
-        host, _, rest = addr[1:].partition("]")
-        port = rest.removeprefix(":")
-    else:
-        host, _, port = addr.partition(":") if addr.count(":") == 1 else (addr, "", "")
-    return host or "0.0.0.0", int(port) if port else SWARM_PORT  # noqa: S104 - as Docker does where nobody says else
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _family(host: str) -> socket.AddressFamily:

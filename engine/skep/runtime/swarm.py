@@ -98,7 +98,7 @@ class Swarm:
         node_id = NodeId(self._home.ids.new())
 
         async def first_words(engine: Engine, listening: str) -> None:
-            host, port = _split(advertise_addr, _split(listening)[1])
+            host, port = split_addr(advertise_addr, split_addr(listening)[1])
             keyring = engine.store.keyring
             root = new_root(self._home.clock.now())
             key = await seal(keyring, f"root-{self._home.ids.new()}", root.key)
@@ -123,7 +123,7 @@ class Swarm:
                     specs=(NodeSpec(labels={}, role=Role.MANAGER, availability=available),),
                     descriptions=(NodeDescription(hostname=self._home.hostname),),
                     addrs=(host,),
-                    managers=(ManagerStatus(leader=True, addr=_join(host, port), listen_addr=listening),),
+                    managers=(ManagerStatus(leader=True, addr=join_addr(host, port), listen_addr=listening),),
                 ),
                 actor=actor,
             )
@@ -239,15 +239,16 @@ def _rotations(spec: SwarmSpec) -> int:
     return spec.ca_config.force_rotate if spec.ca_config is not None else 0
 
 
-def _join(host: str, port: str) -> str:
+def join_addr(host: str, port: str | int) -> str:
+    """Return host and port as one, an IPv6 host in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _split(addr: str, default_port: str = str(SWARM_PORT)) -> tuple[str, str]:
+def split_addr(addr: str, default_port: str = str(SWARM_PORT), default_host: str = "127.0.0.1") -> tuple[str, str]:
     """Return host and port of "host", "host:port", "v6" or "[v6]:port", each with its default."""
     if addr.startswith("["):
         host, _, rest = addr[1:].partition("]")
         port = rest.removeprefix(":")
     else:
         host, _, port = addr.partition(":") if addr.count(":") == 1 else (addr, "", "")
-    return host or "127.0.0.1", port or default_port
+    return host or default_host, port or default_port
