@@ -50,7 +50,7 @@ def test_a_service_goes_back_to_any_of_its_specs_and_its_outcomes_are_shown(daem
         ("3", "update", "completed"),
         ("4", "rollback", "completed"),
     ]
-    assert foot == "web is at spec 4 of 4"
+    assert foot == "web is at spec 4"
 
 
 def test_a_service_is_spread_anew_and_only_when_asked(daemon: Daemon, host: str) -> None:

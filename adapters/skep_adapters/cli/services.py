@@ -32,7 +32,7 @@ def show_updates(service: str, host: str) -> int:
     if not console.is_terminal:
         console.width = WIDE
     console.print(table)
-    sys.stdout.write(f"{service} is at spec {len(answer['Specs'])} of {len(answer['Specs'])}\n")
+    sys.stdout.write(f"{service} is at spec {len(answer['Specs'])}\n")
     return 0
 
 
