@@ -72,7 +72,9 @@ def test_no_engine_joins_by_a_token_that_is_wrong_or_was_rotated_or_is_a_manager
 def test_an_engine_is_not_promoted_and_its_user_reads_why(swarm_of: Begin) -> None:
     swarm = swarm_of(1)
     for words in (("promote",), ("update", "--role", "manager")):
-        assert "cannot be promoted: skep has one manager" in swarm.docker("node", *words, "host-1", code=1)
+        assert "cannot be promoted: a Docker Engine is no manager of skep's swarm" in swarm.docker(
+            "node", *words, "host-1", code=1
+        )
     assert swarm.node(swarm.workers[0])["Spec"]["Role"] == "worker"
     assert swarm.workers[0].show("info")["Swarm"]["ControlAvailable"] is False
 

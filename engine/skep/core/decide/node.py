@@ -66,9 +66,8 @@ def update_node(state: ClusterState, command: UpdateNode) -> tuple[Event, ...]:
     if role is Role.WORKER and node.manager is not None and _managers(state) == 1:
         raise Rejected.precondition("attempting to demote the last manager of the swarm")
     if role is Role.MANAGER and node.manager is None:
-        raise Rejected(
-            Code.UNIMPLEMENTED, f"node {node.id} cannot be promoted: skep has one manager yet (Role {role!s})"
-        )
+        why = "a Docker Engine is no manager of skep's swarm" if node.certified else "skep has one manager yet"
+        raise Rejected(Code.UNIMPLEMENTED, f"node {node.id} cannot be promoted: {why} (Role {role!s})")
     return (NodeUpdated(command.node_id, command.spec),)
 
 
