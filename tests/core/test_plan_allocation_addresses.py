@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 import skep
 from msgspec.structs import replace
+from skep.core.addresses import Addresses
 from skep.core.commands import CreateNetwork, RemoveNetwork, RemoveNode, RemoveService
 from skep.core.events import ServiceAllocated, TasksAllocated, TasksHeld
-from skep.core.plan.allocator.addresses import Addresses
 from skep.core.plan.allocator.ports import ports_for
 from skep.model.ids import NetworkId, NodeId, ServiceId
 from skep.model.network import Ipam, IpamConfig

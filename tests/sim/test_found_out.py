@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from skep.core import address_index
+from skep.core.addresses import Addresses
 from skep.core.commands import HoldTasks, ReportTasks
 from skep.core.decide import DECIDE
 from skep.core.events import Event, TasksReported
 from skep.core.plan import CONTENT, PLANS, Ids, Plan
-from skep.core.plan.allocator.addresses import Addresses
 from skep.core.plan.orchestrator import jobs
 from skep.core.state import ClusterState
 from skep.model.ids import Instant, NetworkId, Position

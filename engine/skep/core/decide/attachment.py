@@ -7,9 +7,9 @@ a network anew leaves it first, if its engine could not say that it had.
 
 from ipaddress import ip_address
 
+from skep.core.addresses import Addresses
 from skep.core.commands import AttachContainer, DetachContainer, EndAttachments
 from skep.core.events import ROWS_MAX, AttachmentCreated, AttachmentsEnded, Event
-from skep.core.plan.allocator.addresses import Addresses
 from skep.core.rejected import Code, Rejected
 from skep.core.state import ClusterState
 from skep.core.subnets import Ranges, parse_subnet, text_of

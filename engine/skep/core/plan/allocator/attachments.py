@@ -4,8 +4,8 @@ Every node has one on the ingress network. It is free again when no such task is
 """
 
 from skep.core.address_index import wanted_attachments
+from skep.core.addresses import Addresses
 from skep.core.commands import AttachNode
-from skep.core.plan.allocator.addresses import Addresses
 from skep.core.plan.plan import CONTENT, Ids, Plan
 from skep.core.state import ClusterState
 from skep.model.ids import Instant, NodeId

@@ -5,9 +5,9 @@ nobody is woken when something is used up, only when something is freed.
 """
 
 from skep.core.address_index import is_served, wanted_networks, wanted_vips
+from skep.core.addresses import Addresses
 from skep.core.commands import AllocateService, AllocateTasks, Command, HoldTasks
 from skep.core.events import ROWS_MAX
-from skep.core.plan.allocator.addresses import Addresses
 from skep.core.plan.allocator.ports import NO_PORT, ports_for
 from skep.core.plan.plan import CONTENT, Ids, Plan
 from skep.core.state import ClusterState

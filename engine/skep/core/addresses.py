@@ -16,7 +16,7 @@ class _Range:
 
 
 class Addresses:
-    """What one plan draws: on top of the state, which has not heard of it yet."""
+    """What one plan, or one decision, draws: on top of the state, which has not heard of it yet."""
 
     def __init__(self, state: ClusterState) -> None:
         self._state = state
