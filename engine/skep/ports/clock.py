@@ -1,8 +1,12 @@
-"""Time and ids: the only sources of what cannot be derived."""
+"""Time, ids and randomness: the only sources of what cannot be derived."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from skep.model.ids import Instant
+
+#: Gives so many random bytes, fit for keys: `secrets.token_bytes`, or in a simulation a seeded source.
+Draw = Callable[[int], bytes]
 
 
 class Clock(Protocol):

@@ -11,12 +11,14 @@ from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 from skep.model.ids import NANOSECONDS, Instant
-from skep.runtime.certificates import issuer_of, key_pem, key_usage, new_key, pem_of
+from skep.ports.clock import Draw
+from skep.runtime.certificates import issuer_of, key_pem, key_usage, new_key, new_serial, pem_of
 from skep.runtime.sources import base36
 
 ROOT_YEARS = 20
 _DIGEST_DIGITS = 50
 _SECRET_DIGITS = 25
+_SECRET_BYTES = 16
 
 
 class Root(Struct, frozen=True):
@@ -32,9 +34,9 @@ class Root(Struct, frozen=True):
         return "Root(...)"
 
 
-def new_root(now: Instant) -> Root:
+def new_root(now: Instant, *, draw: Draw = secrets.token_bytes) -> Root:
     """Return a new self-signed root, valid from an hour before `now`."""
-    key = new_key()
+    key = new_key(draw)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "swarm-ca")])
     start = dt.datetime.fromtimestamp(now // NANOSECONDS, dt.UTC) - dt.timedelta(hours=1)
     certificate = (
@@ -42,26 +44,26 @@ def new_root(now: Instant) -> Root:
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(new_serial(draw))
         .not_valid_before(start)
         .not_valid_after(start + dt.timedelta(days=365 * ROOT_YEARS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(key_usage(leaf=False), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
+        .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
     )
     pem = pem_of(certificate)
     issuer_subject, issuer_public_key = issuer_of(pem)
     return Root(pem, key_pem(key), issuer_subject, issuer_public_key)
 
 
-def new_token(root_certificate: str) -> str:
+def new_token(root_certificate: str, *, draw: Draw = secrets.token_bytes) -> str:
     """Return a join token: the root's digest, by which a joiner knows the swarm, and a secret of 128 bits."""
     digest = int.from_bytes(hashlib.sha256(root_certificate.encode()).digest(), "big")
-    secret = secrets.randbits(128)
+    secret = int.from_bytes(draw(_SECRET_BYTES), "big")
     return f"SWMTKN-1-{base36(digest).rjust(_DIGEST_DIGITS, '0')}-{base36(secret).rjust(_SECRET_DIGITS, '0')}"
 
 
-def new_unlock_key() -> str:
+def new_unlock_key(*, draw: Draw = secrets.token_bytes) -> str:
     """Return an unlock key in SwarmKit's form: 32 random bytes, base64 without padding."""
-    return "SWMKEY-1-" + base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
+    return "SWMKEY-1-" + base64.b64encode(draw(32)).decode().rstrip("=")

@@ -8,6 +8,7 @@ either of them trusts it.
 import base64
 import datetime as dt
 import enum
+import secrets
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -17,12 +18,18 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
 from skep.model.ids import NANOSECONDS, ClusterId, Instant, NodeId
+from skep.ports.clock import Draw
 
 #: What the clocks of two machines may differ by.
 BACKDATED = dt.timedelta(hours=1)
 
 #: A request of an unmodified engine has about 350 bytes.
 CSR_BYTES_MAX = 8 * 1024
+
+#: So many private keys there are on P-256, and one more.
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_KEY_BYTES = 40
+_SERIAL_BYTES = 20
 
 #: The name in the certificate of whoever answers for the swarm: its authority and its managers.
 CA_NAME, MANAGER_NAME, WORKER_NAME = "swarm-ca", "swarm-manager", "swarm-worker"
@@ -86,7 +93,7 @@ class Signer(Struct, frozen=True):
         )
         return pem_of(leaf) + self.intermediate
 
-    def cross_sign(self, other: str) -> str:
+    def cross_sign(self, other: str, *, draw: Draw = secrets.token_bytes) -> str:
         """Return the root `other` (PEM) as an intermediate of this one."""
         root = x509.load_pem_x509_certificate(self.certificate.encode())
         new = x509.load_pem_x509_certificate(other.encode())
@@ -95,14 +102,14 @@ class Signer(Struct, frozen=True):
             .subject_name(new.subject)
             .issuer_name(root.subject)
             .public_key(new.public_key())
-            .serial_number(x509.random_serial_number())
+            .serial_number(new_serial(draw))
             .not_valid_before(new.not_valid_before_utc)
             .not_valid_after(new.not_valid_after_utc)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(key_usage(leaf=False), critical=True)
             .add_extension(_key_id(new), critical=False)
             .add_extension(_authority(root), critical=False)
-            .sign(_private(self.key), hashes.SHA256())
+            .sign(_private(self.key), hashes.SHA256(), ecdsa_deterministic=True)
         )
         return pem_of(crossed)
 
@@ -154,9 +161,15 @@ def issuer_of(certificate: str) -> tuple[str, str]:
     return base64.b64encode(root.subject.public_bytes()).decode(), base64.b64encode(public).decode()
 
 
-def new_key() -> ec.EllipticCurvePrivateKey:
-    """Return a new key of a node."""
-    return ec.generate_private_key(ec.SECP256R1())
+def new_key(draw: Draw = secrets.token_bytes) -> ec.EllipticCurvePrivateKey:
+    """Return a new key of a node, or of a root: a number of eight bytes more than the curve's, as FIPS 186-5 has it."""
+    number = int.from_bytes(draw(_KEY_BYTES), "big") % (_P256_ORDER - 1) + 1
+    return ec.derive_private_key(number, ec.SECP256R1())
+
+
+def new_serial(draw: Draw = secrets.token_bytes) -> int:
+    """Return a serial number of at most 159 bits, which is what a certificate may have."""
+    return (int.from_bytes(draw(_SERIAL_BYTES), "big") >> 1) or 1
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

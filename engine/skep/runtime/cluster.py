@@ -8,6 +8,7 @@ Runs on asyncio, by anyio; call it from the loop that opened it. It needs no thr
 one). Several clusters live in one process without knowing each other.
 """
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import TypeVar
@@ -20,7 +21,7 @@ from skep.core.record import Record
 from skep.core.rejected import Broken
 from skep.core.state import ClusterState
 from skep.model.ids import START, Instant, NodeId, Position
-from skep.ports.clock import Clock, Ids
+from skep.ports.clock import Clock, Draw, Ids
 from skep.ports.event_log import LogError
 from skep.ports.lines import LineStore
 from skep.ports.link import LineOptions, LineSelector, PublishedLine
@@ -44,7 +45,15 @@ class Cluster:
     """One node's view of a swarm, and the swarm's engine where there is one. Made by `Cluster.open`."""
 
     def __init__(
-        self, storage: Storage, nodes: LocalNodes, *, clock: Clock, ids: Ids, group: TaskGroup, gate: Gate | None
+        self,
+        storage: Storage,
+        nodes: LocalNodes,
+        *,
+        clock: Clock,
+        ids: Ids,
+        draw: Draw,
+        group: TaskGroup,
+        gate: Gate | None,
     ) -> None:
         self.clock = clock
         self.ids = ids
@@ -56,6 +65,7 @@ class Cluster:
         self.configs = Configs(self)
         self.networks = Networks(self)
         self.recovered = ""
+        self._draw = draw
         self._storage = storage
         self._local = nodes
         self._group = group
@@ -78,13 +88,15 @@ class Cluster:
         init: bool = True,
         clock: Clock | None = None,
         ids: Ids | None = None,
+        draw: Draw = secrets.token_bytes,
         gate: Gate | None = None,
     ) -> AsyncIterator["Cluster"]:
         """Open what `storage` keeps (memory by default), recover it, and run it until the block is left.
 
         `nodes` is how many nodes live in this process, or their names; the first one is the manager. `executor` makes
         each node's executor, of its name and number (simulated by default). With `init` a swarm is begun where there is
-        none; a daemon leaves that to its user. Through the `gate` workers from outside come in, if there is one.
+        none; a daemon leaves that to its user. Keys are made of what `draw` gives. Through the `gate` workers from
+        outside come in, if there is one.
 
         Raises:
             LogLocked, LogDamaged, LogError: the log cannot be opened.
@@ -107,6 +119,7 @@ class Cluster:
                     local,
                     clock=clock,
                     ids=ids or RandomIds(),
+                    draw=draw,
                     group=group,
                     gate=gate,
                 )
@@ -246,7 +259,7 @@ class Cluster:
     async def _start(
         self, store: Store, first_words: Callable[[Engine], Awaitable[None]] | None, opened: OpenGate | None
     ) -> Engine:
-        engine = Engine(store, self._local, clock=self.clock, ids=self.ids, version=VERSION)
+        engine = Engine(store, self._local, clock=self.clock, ids=self.ids, version=VERSION, draw=self._draw)
         try:
             state = await engine.recover()
             if self._gate is not None and opened is None and state.cluster is not None and not state.left:

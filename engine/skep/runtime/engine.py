@@ -8,6 +8,7 @@
 | an executor | its agent, and with it the engine: `run` raises |
 """
 
+import secrets
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -24,7 +25,7 @@ from skep.model.ids import START, NodeId
 from skep.model.node import NodeDescription, NodeSpec
 from skep.model.states import Availability, Role
 from skep.ports.checkpoints import Checkpoint
-from skep.ports.clock import Clock, Ids
+from skep.ports.clock import Clock, Draw, Ids
 from skep.ports.event_log import Claim, LogError
 from skep.ports.executor import Executor
 from skep.ports.lines import LineStore
@@ -62,7 +63,16 @@ class LocalNodes(Struct, frozen=True):
 class Engine:
     """One swarm, running."""
 
-    def __init__(self, store: Store, nodes: LocalNodes, *, clock: Clock, ids: Ids, version: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        nodes: LocalNodes,
+        *,
+        clock: Clock,
+        ids: Ids,
+        version: str,
+        draw: Draw = secrets.token_bytes,
+    ) -> None:
         self.store = store
         self.writer = Writer(
             store.log,
@@ -72,11 +82,12 @@ class Engine:
             ids=ids,
         )
         self.dispatcher = Dispatcher(self.writer, store.keyring, ids=ids)
-        self.membership = Membership(self.writer, store.keyring, clock=clock, ids=ids)
+        self.membership = Membership(self.writer, store.keyring, clock=clock, ids=ids, draw=draw)
         self.attaching = Attaching(self.writer, ids=ids)
-        self.upkeep = Upkeep(self.writer, store.keyring, clock=clock, ids=ids)
+        self.upkeep = Upkeep(self.writer, store.keyring, clock=clock, ids=ids, draw=draw)
         self._nodes = nodes
         self.clock = clock
+        self.draw = draw
         self._ids = ids
         self._version = version
         self._checkpointed = START

@@ -19,7 +19,7 @@ from skep.model.node import NodeDescription, NodeSpec
 from skep.model.secret import Sealed
 from skep.model.states import Availability, Role
 from skep.model.swarm import Cluster, RootCa, Rotation
-from skep.ports.clock import Clock, Ids
+from skep.ports.clock import Clock, Draw, Ids
 from skep.ports.keyring import Keyring
 from skep.runtime.authority import new_root, new_token
 from skep.runtime.certificates import CertificateError, Identity, NodeRole, Signer, requested_key
@@ -64,11 +64,12 @@ class Issued(Struct, frozen=True):
 class Membership:
     """Lets nodes in, and gives them certificates. Soft state apart from what is in the log."""
 
-    def __init__(self, writer: Writer, keyring: Keyring, *, clock: Clock, ids: Ids) -> None:
+    def __init__(self, writer: Writer, keyring: Keyring, *, clock: Clock, ids: Ids, draw: Draw) -> None:
         self._writer = writer
         self._keyring = keyring
         self._clock = clock
         self._ids = ids
+        self._draw = draw
         self._signer: tuple[str, Signer] | None = None
         self._pending: OrderedDict[NodeId, Issued] = OrderedDict()
         #: tokens that nobody but this process knows, each for one node that is a member already
@@ -142,14 +143,14 @@ class Membership:
         """Return a new root that is to replace the present one, sealed, and trusted by whoever trusts that."""
         cluster = await self._cluster()
         old = Signer(cluster.root.certificate, await unseal(self._keyring, cluster.root.key))
-        new = new_root(self._clock.now())
-        key = await seal(self._keyring, f"root-{self._ids.new()}", new.key)
+        new = new_root(self._clock.now(), draw=self._draw)
+        key = await seal(self._keyring, f"root-{self._ids.new()}", new.key, draw=self._draw)
         root = RootCa(new.certificate, key, new.issuer_subject, new.issuer_public_key)
-        return Rotation(root, old.cross_sign(new.certificate))
+        return Rotation(root, old.cross_sign(new.certificate, draw=self._draw))
 
     async def own_token(self, node_id: NodeId) -> str:
         """Return a token by which an engine joins as the node `node_id`, once, while this process lives."""
-        token = new_token((await self._cluster()).root.certificate)
+        token = new_token((await self._cluster()).root.certificate, draw=self._draw)
         self._own = {known: owner for known, owner in self._own.items() if owner != node_id}
         self._own[token] = node_id
         return token

@@ -12,15 +12,16 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from skep.model.secret import Sealed
+from skep.ports.clock import Draw
 from skep.ports.keyring import Keyring, KeyringError
 
 _NONCE_BYTES = 12  # what GCM is defined for
 
 
-async def seal(keyring: Keyring, key_id: str, content: bytes) -> Sealed:
+async def seal(keyring: Keyring, key_id: str, content: bytes, *, draw: Draw = secrets.token_bytes) -> Sealed:
     """Return `content` sealed under the key `key_id`, which is made if there is none."""
     key = await keyring.create(key_id)
-    nonce = secrets.token_bytes(_NONCE_BYTES)
+    nonce = draw(_NONCE_BYTES)
     ciphertext = nonce + AESGCM(key).encrypt(nonce, content, key_id.encode())
     return Sealed(key_id, ciphertext, _mac(key, content))
 

@@ -17,7 +17,6 @@ from skep.model.secret import Sealed
 from skep.model.states import Availability, Role
 from skep.model.swarm import DEFAULT_SWARM_SPEC, Cluster, JoinTokens, RootCa, SwarmSpec
 from skep.ports.clock import Clock, Ids
-from skep.ports.keyring import Keyring
 from skep.runtime.authority import new_root, new_token, new_unlock_key
 from skep.runtime.engine import Engine
 from skep.runtime.errors import LastManager, NoSwarm
@@ -100,8 +99,8 @@ class Swarm:
         async def first_words(engine: Engine, listening: str) -> None:
             host, port = split_addr(advertise_addr, split_addr(listening)[1])
             keyring = engine.store.keyring
-            root = new_root(self._home.clock.now())
-            key = await seal(keyring, f"root-{self._home.ids.new()}", root.key)
+            root = new_root(self._home.clock.now(), draw=engine.draw)
+            key = await seal(keyring, f"root-{self._home.ids.new()}", root.key, draw=engine.draw)
             autolock = bool(wanted.encryption_config and wanted.encryption_config.auto_lock_managers)
             await engine.writer.submit(
                 InitSwarm(
@@ -109,10 +108,10 @@ class Swarm:
                     spec=wanted,
                     root=RootCa(root.certificate, key, root.issuer_subject, root.issuer_public_key),
                     tokens=JoinTokens(
-                        await self._new_token(keyring, root.certificate),
-                        await self._new_token(keyring, root.certificate),
+                        await self._new_token(engine, root.certificate),
+                        await self._new_token(engine, root.certificate),
                     ),
-                    unlock_key=await self._new_unlock_key(keyring) if autolock else None,
+                    unlock_key=await self._new_unlock_key(engine) if autolock else None,
                     default_addr_pool=default_addr_pool,
                     subnet_size=subnet_size,
                     data_path_port=data_path_port or 4789,
@@ -171,13 +170,13 @@ class Swarm:
             cluster = await self.inspect()
             tokens = cluster.tokens
             if rotate_worker_token:
-                tokens = replace(tokens, worker=await self._new_token(keyring, cluster.root.certificate))
+                tokens = replace(tokens, worker=await self._new_token(engine, cluster.root.certificate))
             if rotate_manager_token:
-                tokens = replace(tokens, manager=await self._new_token(keyring, cluster.root.certificate))
+                tokens = replace(tokens, manager=await self._new_token(engine, cluster.root.certificate))
             locks = bool(spec.encryption_config and spec.encryption_config.auto_lock_managers)
             unlock_key = None
             if locks and (rotate_unlock_key or cluster.unlock_key is None):
-                unlock_key = await self._new_unlock_key(keyring)
+                unlock_key = await self._new_unlock_key(engine)
             rotation = await engine.membership.rotation() if _rotations(spec) > _rotations(cluster.spec) else None
             root_key = rotation.root.key if rotation is not None else None
             made = [s for s in (tokens.worker, tokens.manager, unlock_key, root_key) if s is not None]
@@ -222,11 +221,15 @@ class Swarm:
         await engine.writer.submit(LeaveSwarm(), actor=actor)
         await self._home.end()
 
-    async def _new_token(self, keyring: Keyring, certificate: str) -> Sealed:
-        return await seal(keyring, f"token-{self._home.ids.new()}", new_token(certificate).encode())
+    async def _new_token(self, engine: Engine, certificate: str) -> Sealed:
+        return await self._sealed(engine, "token", new_token(certificate, draw=engine.draw))
 
-    async def _new_unlock_key(self, keyring: Keyring) -> Sealed:
-        return await seal(keyring, f"unlock-{self._home.ids.new()}", new_unlock_key().encode())
+    async def _new_unlock_key(self, engine: Engine) -> Sealed:
+        return await self._sealed(engine, "unlock", new_unlock_key(draw=engine.draw))
+
+    async def _sealed(self, engine: Engine, kind: str, text: str) -> Sealed:
+        key_id = f"{kind}-{self._home.ids.new()}"
+        return await seal(engine.store.keyring, key_id, text.encode(), draw=engine.draw)
 
 
 def _cluster(state: ClusterState) -> Cluster:

@@ -5,7 +5,6 @@ three are known at any time, so that a node that hears of it late still reads wh
 the same lamport time.
 """
 
-import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -19,7 +18,7 @@ from skep.core.state import ClusterState
 from skep.model.ids import NANOSECONDS, NodeId
 from skep.model.secret import Sealed
 from skep.model.swarm import Cluster, JoinTokens, NetworkKey, Rotation
-from skep.ports.clock import Clock, Ids
+from skep.ports.clock import Clock, Draw, Ids
 from skep.ports.keyring import Keyring, KeyringError
 from skep.runtime.authority import new_token
 from skep.runtime.errors import EngineError
@@ -51,11 +50,12 @@ _log = structlog.get_logger("skep.upkeep")
 class Upkeep:
     """Looks after keys and rotations for as long as it runs."""
 
-    def __init__(self, writer: Writer, keyring: Keyring, *, clock: Clock, ids: Ids) -> None:
+    def __init__(self, writer: Writer, keyring: Keyring, *, clock: Clock, ids: Ids, draw: Draw) -> None:
         self._writer = writer
         self._keyring = keyring
         self._clock = clock
         self._ids = ids
+        self._draw = draw
         self._changed = anyio.Event()
         self._told: tuple[NodeId, ...] = ()
         #: held by whoever makes tokens or a root, from when it reads the present ones until the new ones are durable
@@ -132,9 +132,8 @@ class Upkeep:
 
     async def _replace_root(self, cluster: Cluster, rotation: Rotation) -> None:
         root = rotation.root.certificate
-        tokens = JoinTokens(
-            await self._seal("token", new_token(root).encode()), await self._seal("token", new_token(root).encode())
-        )
+        worker, manager = (new_token(root, draw=self._draw).encode() for _ in range(2))
+        tokens = JoinTokens(await self._seal("token", worker), await self._seal("token", manager))
         try:
             await self._writer.submit(ReplaceRoot(tokens), actor=UPKEEP)
         finally:
@@ -148,10 +147,10 @@ class Upkeep:
             _log.info("upkeep.root_replaced")
 
     async def _key(self) -> Sealed:
-        return await self._seal("network-key", secrets.token_bytes(KEY_BYTES))
+        return await self._seal("network-key", self._draw(KEY_BYTES))
 
     async def _seal(self, kind: str, content: bytes) -> Sealed:
-        return await seal(self._keyring, f"{kind}-{self._ids.new()}", content)
+        return await seal(self._keyring, f"{kind}-{self._ids.new()}", content, draw=self._draw)
 
 
 def _standing(state: ClusterState) -> tuple[Cluster | None, bool]:
