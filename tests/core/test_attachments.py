@@ -95,7 +95,7 @@ def test_a_network_is_named_by_its_id_too() -> None:
     assert attach(swarm, target=NET) == "10.5.0.2/24"
 
 
-@pytest.mark.parametrize("target", ["bridge", "insid", NET[:5], "INSIDE"])
+@pytest.mark.parametrize("target", ["none", "insid", NET[:5], "INSIDE"])
 def test_a_name_that_is_no_network_of_the_swarm_is_not_found(target: str) -> None:
     assert refused(a_swarm(), target=target) == (Code.NOT_FOUND, f"network {target} not found")
 

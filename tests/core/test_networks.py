@@ -68,7 +68,7 @@ def test_a_swarm_that_was_begun_without_it_has_none() -> None:
     swarm = CoreSwarm()
     swarm.create(skep.service_spec("web", "demo", ports=[PortConfig(target_port=80)]))
     swarm.quiet()
-    assert swarm.state.networks == {}
+    assert [one.spec.name for one in swarm.state.networks.values()] == ["bridge", "host"]
     swarm.check()
 
 

@@ -91,7 +91,8 @@ class Story(CoreSwarm):
         self.submit(CreateNetwork(NetworkId(f"net-{self.named}"), replace(spec, ingress=a == 0)))
 
     def do_remove_network(self, a: int, _: int) -> None:
-        self.submit(RemoveNetwork(self.one(self.state.networks, a).id))
+        made = {i: one for i, one in self.state.networks.items() if not one.predefined}
+        self.submit(RemoveNetwork(self.one(made, a).id))
 
     def do_service(self, a: int, b: int) -> None:
         self.named += 1
@@ -205,7 +206,7 @@ class Story(CoreSwarm):
             self.submit(RemoveService(service_id))
         self.advance(60)
         for network in list(self.state.networks.values()):
-            if not network.spec.ingress:
+            if not network.spec.ingress and not network.predefined:
                 self.submit(RemoveNetwork(network.id))
         self.settle()
         self.check()

@@ -76,6 +76,7 @@ from skep.core.fold_task import (
     tasks_reported,
 )
 from skep.core.indexes import Topic
+from skep.core.predefined import predefined_networks
 from skep.core.state import RECENT_MAX, ClusterState
 from skep.model.ids import EPOCH, Instant, Position
 from skep.model.node import Node, NodeStatus
@@ -85,7 +86,7 @@ from skep.model.swarm import Cluster
 from skep.model.task import TaskStatus
 
 #: Changes whenever a fold gives another state, or a snapshot another form: older checkpoints are left unused then.
-FOLD_VERSION = "4"
+FOLD_VERSION = "5"
 
 
 def begin(state: ClusterState, position: Position, time: Instant, command_id: str) -> None:
@@ -136,6 +137,9 @@ def _swarm_initialized(state: ClusterState, event: SwarmInitialized) -> None:
         subnet_size=event.subnet_size,
         data_path_port=event.data_path_port,
     )
+    for network in predefined_networks(event.cluster_id, state.position, state.time):
+        state.networks[network.id] = network
+        state.network_names[network.spec.name] = network.id
 
 
 def _swarm_updated(state: ClusterState, event: SwarmUpdated) -> None:

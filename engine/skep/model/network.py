@@ -8,6 +8,12 @@ from skep.model.ids import Instant, NetworkId, Position
 #: The option of the driver that says a network's VXLAN ids, separated by commas.
 VNI_OPTION = "com.docker.network.driver.overlay.vxlanid_list"
 
+#: The label of the swarm's networks that stand for those which every engine has of its own.
+PREDEFINED_LABEL = "com.docker.swarm.predefined"
+
+#: The names of these; each is its driver's, too. `none` is not among them (recorded in scenario 15).
+PREDEFINED = ("bridge", "host")
+
 
 class IpamConfig(Part, frozen=True):
     """A range of addresses: `subnet` and `ip_range` in CIDR, `gateway` an address."""
@@ -73,6 +79,11 @@ class Network(Struct, frozen=True, kw_only=True):
     def allocated(self) -> bool:
         """Whether it has all that it will ever be given."""
         return bool(self.ranges) or not self.spec.overlay
+
+    @property
+    def predefined(self) -> bool:
+        """Whether it stands for a network that every engine has of its own; no other may bear these names."""
+        return self.spec.name in PREDEFINED
 
 
 #: What `swarm init` makes for the ports that services publish on every node (recorded in scenario 25).

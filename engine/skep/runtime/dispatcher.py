@@ -345,10 +345,10 @@ class LocalLink:
 
 
 def _networks_of(changes: Sequence[AssignmentChange]) -> tuple[NetworkId, ...]:
-    """Return the networks of the tasks that are to begin, or to go on."""
+    """Return the networks on which tasks that are to begin, or to go on, have an address; then their node has one."""
     tasks = [each.assignment for each in changes if isinstance(each.assignment, AssignedTask)]
     alive = [task for task in tasks if task.desired < TaskState.SHUTDOWN and not task.status.state.terminal]
-    return tuple(dict.fromkeys(one.network.id for task in alive for one in task.networks))
+    return tuple(dict.fromkeys(one.network.id for task in alive for one in task.networks if one.addr))
 
 
 def _batches(reports: Sequence[TaskReport]) -> Iterator[list[TaskReport]]:

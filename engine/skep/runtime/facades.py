@@ -205,8 +205,10 @@ class Networks(_Part):
     """Networks of the swarm. `ref` is an id, a name, or the unique beginning of an id."""
 
     async def list(self) -> list[Network]:
-        """Return all networks, by id; the one of published ports, `ingress`, among them."""
-        return await self._home.engine.writer.read(lambda s: [s.networks[i] for i in sorted(s.networks)])
+        """Return all networks, by id: the one of published ports, `ingress`, too, and the predefined ones not."""
+        return await self._home.engine.writer.read(
+            lambda s: [s.networks[i] for i in sorted(s.networks) if not s.networks[i].predefined]
+        )
 
     async def get(self, ref: str) -> Network:
         """Return a network; raise `Rejected` if there is none."""

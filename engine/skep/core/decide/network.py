@@ -8,7 +8,7 @@ from skep.core.rejected import Code, Rejected
 from skep.core.rules.network import LOCAL_NAMES, check_network
 from skep.core.state import ClusterState
 from skep.model.ids import NetworkId
-from skep.model.network import Network
+from skep.model.network import PREDEFINED, Network
 from skep.model.states import TaskState
 from skep.model.task import Task
 
@@ -17,8 +17,11 @@ def create_network(state: ClusterState, command: CreateNetwork) -> tuple[Event, 
     """Begin a network under a name that is free."""
     spec = replace(command.spec, labels=command.spec.labels or {})
     # the name that is none is taken, too (recorded in scenario 16)
-    if not spec.name or spec.name in state.network_names or spec.name in LOCAL_NAMES:
+    if not spec.name or spec.name in state.network_names or spec.name in PREDEFINED:
         raise Rejected(Code.ALREADY_EXISTS, f"network with name {spec.name} already exists", bare=True)
+    if spec.name in LOCAL_NAMES:
+        what = f"operation is not permitted on predefined {spec.name} network"
+        raise Rejected(Code.PERMISSION_DENIED, what, bare=True)
     check_network(spec)
     if spec.ingress and state.ingress_id:
         raise Rejected(Code.ALREADY_EXISTS, f"ingress network ({state.ingress_id}) is already present")
@@ -40,6 +43,9 @@ def remove_network(state: ClusterState, command: RemoveNetwork) -> tuple[Event, 
     attached is a user as a task is.
     """
     network = _known(state, command.network_id)
+    if network.predefined:
+        what = f"network {network.id} ({network.spec.name}) is a swarm predefined network and cannot be removed"
+        raise Rejected.precondition(what)
     users = state.network_users.get(network.id)
     if users:
         raise Rejected.precondition(f"network {network.id} is in use by service {next(iter(users))}")

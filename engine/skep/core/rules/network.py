@@ -5,9 +5,9 @@ from ipaddress import ip_address
 from skep.core.rejected import Code, Rejected
 from skep.core.rules.names import check_dns_name
 from skep.core.subnets import parse_subnet
-from skep.model.network import IpamConfig, NetworkSpec
+from skep.model.network import PREDEFINED_LABEL, IpamConfig, NetworkSpec
 
-#: Names of networks that every engine has of its own: none of the swarm's may bear them.
+#: Names of networks that every engine has of its own: none that people make may bear them.
 LOCAL_NAMES = frozenset({"bridge", "host", "none"})
 
 #: Drivers that networks of a swarm may have; all but the first leave addresses to each node.
@@ -27,6 +27,9 @@ def check_network(spec: NetworkSpec) -> None:
     if spec.ingress and spec.attachable:
         raise Rejected.invalid("ingress network cannot be attachable")
     check_dns_name(spec.name)
+    if PREDEFINED_LABEL in (spec.labels or {}):
+        why = "is for internally created predefined networks and cannot be applied by users"
+        raise Rejected(Code.PERMISSION_DENIED, f"label {PREDEFINED_LABEL} {why}")
     ipam = spec.ipam.driver.name if spec.ipam and spec.ipam.driver else ""
     if ipam not in IPAM_DRIVERS:
         raise Rejected.invalid(f"error during lookup of plugin {ipam}")

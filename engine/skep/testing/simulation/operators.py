@@ -18,6 +18,7 @@ from skep.core.commands import (
     UpdateSwarm,
 )
 from skep.model.ids import ConfigId, NetworkId, SecretId
+from skep.model.network import Network
 from skep.model.node import NodeDescription, NodeSpec
 from skep.model.secret import ConfigSpec, SecretSpec
 from skep.model.states import Availability, NodeState, Role
@@ -79,7 +80,7 @@ def join(desk: Desk) -> Command:
 @asked(3)
 def create_network(desk: Desk) -> Command | None:
     """Begin a network."""
-    if len(desk.state.networks) >= NETWORKS_MAX:
+    if len(_made(desk)) >= NETWORKS_MAX:
         return None
     return CreateNetwork(NetworkId(desk.ids.new()), specs.network(desk.random))
 
@@ -87,8 +88,12 @@ def create_network(desk: Desk) -> Command | None:
 @asked(2)
 def remove_network(desk: Desk) -> Command | None:
     """Want a network to be gone."""
-    network = desk.pick({n.id: n for n in desk.state.networks.values() if not n.spec.ingress})
+    network = desk.pick({i: one for i, one in _made(desk).items() if not one.spec.ingress})
     return RemoveNetwork(network.id) if network else None
+
+
+def _made(desk: Desk) -> dict[NetworkId, Network]:
+    return {one.id: one for one in desk.state.networks.values() if not one.predefined}
 
 
 # --- secrets, configs, the swarm
