@@ -233,7 +233,6 @@ NOT_IMPLEMENTED = [
     ("POST", "/build"),
     ("POST", "/auth"),
     ("GET", "/volumes"),
-    ("POST", "/networks/prune"),
     ("POST", "/networks/abc/connect"),
     ("POST", "/exec/abc/start"),
     ("POST", "/containers/abc/attach"),

@@ -18,6 +18,7 @@ TASK = frozenset({"_up-to-date", "desired-state", "id", "label", "name", "node",
 SECRET = frozenset({"id", "label", "name", "names"})
 CONFIG = SECRET
 NETWORK = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
+PRUNED_NETWORK = frozenset({"label", "label!", "until"})
 
 
 class Filters:

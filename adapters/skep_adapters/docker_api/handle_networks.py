@@ -3,6 +3,7 @@
 from aiohttp import web
 from skep.core.lookup import find_network
 from skep.core.rejected import Rejected
+from skep.core.rules.network import LOCAL_NAMES
 from skep.core.state import ClusterState
 from skep.model.container import Driver
 from skep.model.network import Ipam, Network, NetworkSpec
@@ -27,14 +28,18 @@ async def list_networks(call: Call) -> web.StreamResponse:
 
 
 async def wanted(call: Call) -> list[Network]:
-    """Return the networks that the filters want, by id; none where there is no swarm."""
+    """Return the networks that the filters want, by id: predefined ones never, and none where there is no swarm."""
     filters = call.filters(status=400)
     filters.check(known.NETWORK)
     if not call.cluster.active:
         return []
 
     def ask(state: ClusterState) -> list[tuple[Network, bool]]:
-        return [(network, network.id in state.network_users) for network in state.networks.values()]
+        return [
+            (network, network.id in state.network_users)
+            for network in state.networks.values()
+            if not network.predefined
+        ]
 
     rows = await chosen(await call.read(ask), lambda row: _fits(filters, *row), lambda row: row[0].id)
     return [network for network, _ in rows]
@@ -69,8 +74,13 @@ async def inspect(call: Call) -> web.StreamResponse:
 
 
 async def remove(call: Call) -> web.StreamResponse:
-    """End a network, if no service uses it."""
+    """End a network, if no service uses it. Those of every engine are not the swarm's to end."""
+    if call.ref in LOCAL_NAMES:
+        raise ApiError(403, f"{call.ref} is a pre-defined network and cannot be removed")
     network = await call.read(lambda state: find_network(state, call.ref))
+    if network.predefined:
+        # Docker does not find these by their ids
+        raise ApiError(404, f"network {call.ref} not found")
     await call.cluster.networks.remove(network.id, actor=call.actor)
     return empty_answer(status=204)
 

@@ -14,6 +14,7 @@ from skep_adapters.docker_api.answers import chosen, empty_answer, json_answer, 
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.filters import Filters
+from skep_adapters.docker_api.local_networks import networks_resolved
 from skep_adapters.docker_api.render_service import render_service
 
 _Row = tuple[Service, Tally | None]
@@ -34,7 +35,7 @@ async def list_services(call: Call) -> web.StreamResponse:
 
 async def create(call: Call) -> web.StreamResponse:
     """Begin a service; credentials for its registry are not kept, since skep pulls no images."""
-    spec = await call.body(ServiceSpec)
+    spec = await networks_resolved(call, await call.body(ServiceSpec))
     answer: dict[str, Any] = {"ID": await call.cluster.services.create(spec, actor=call.actor)}
     if warnings := call.warnings(spec):
         answer["Warnings"] = warnings
@@ -50,7 +51,7 @@ async def inspect(call: Call) -> web.StreamResponse:
 
 async def update(call: Call) -> web.StreamResponse:
     """Give a service a new spec, or with `rollback=previous` the one that it had before."""
-    spec = await call.body(ServiceSpec)
+    spec = await networks_resolved(call, await call.body(ServiceSpec))
     version = call.version("service")
     service = await call.read(lambda state: find_service(state, call.ref))
     if call.param("registryAuthFrom") not in ("", "spec", "previous-spec"):

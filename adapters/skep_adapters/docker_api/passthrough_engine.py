@@ -92,8 +92,8 @@ class LocalEngine:
                 self.api_version = version
             yield answer
 
-    async def ask(self, target: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Answer:
-        """Return the whole answer to a GET.
+    async def ask(self, target: str, *, method: str = "GET", timeout_s: float = ANSWER_TIMEOUT_S) -> Answer:
+        """Return the whole answer to a request without a body.
 
         Raises:
             EngineGone: there was none, it took too long or was too long.
@@ -101,7 +101,7 @@ class LocalEngine:
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self.sent("GET", target, {}, None) as answer,
+                self.sent(method, target, {}, None) as answer,
             ):
                 body = bytearray()
                 async for some in answer.content.iter_any():

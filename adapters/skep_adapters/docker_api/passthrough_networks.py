@@ -5,20 +5,21 @@ engine shows of the swarm's networks is left out: as a worker it only knows thos
 """
 
 from typing import Any
-from urllib.parse import quote
 
 import structlog
 from aiohttp import web
 from skep.core.lookup import find_network
 from skep.core.rejected import Rejected
+from skep.core.rules.network import LOCAL_NAMES
 from skep.core.state import ClusterState
-from skep.model.network import Network
+from skep.model.network import PREDEFINED, Network
 
 from skep_adapters.docker_api import handle_networks
 from skep_adapters.docker_api.answers import json_answer, list_answer
 from skep_adapters.docker_api.bodies import NetworkBody
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError
+from skep_adapters.docker_api.local_networks import network_of_engine
 from skep_adapters.docker_api.passthrough import passed_on, the_engine
 from skep_adapters.docker_api.passthrough_engine import EngineGone
 from skep_adapters.docker_api.passthrough_system import verbatim
@@ -27,7 +28,7 @@ from skep_adapters.docker_api.render_network import render_network
 _LOG = structlog.get_logger("skep.docker_api")
 
 #: What only the engine knows of a network of the swarm: who is on it on this machine, and which machines it reaches.
-_OF_THE_MACHINE = ("Containers", "Peers")
+_OF_THE_MACHINE = ("Containers", "Peers", "Services")
 
 
 async def list_networks(call: Call) -> web.StreamResponse:
@@ -51,6 +52,7 @@ async def create(call: Call) -> web.StreamResponse:
     """Begin a network: the swarm's if it is to be an overlay or of the swarm's scope."""
     body = await call.body(NetworkBody)
     if body.driver == "overlay" or body.scope == "swarm":
+        await _check_free(call, body.name)
         return await handle_networks.create(call)
     if await _ours(call, body.name, exactly=True) is not None:
         raise ApiError(409, f"network with name {body.name} already exists")
@@ -66,10 +68,10 @@ async def inspect(call: Call) -> web.StreamResponse:
         raise ApiError(404, f"network {call.ref} not found")
     call.truth("verbose")
     try:
-        seen = await _theirs(call, network.id)
+        seen = await network_of_engine(call, network.id, call.request.rel_url.raw_query_string)
     except EngineGone:
         seen = {}
-    return json_answer(render_network(network) | {name: seen[name] for name in _OF_THE_MACHINE if seen.get(name)})
+    return json_answer(render_network(network) | {name: seen[name] for name in _OF_THE_MACHINE if name in seen})
 
 
 async def remove(call: Call) -> web.StreamResponse:
@@ -80,14 +82,19 @@ async def remove(call: Call) -> web.StreamResponse:
 
 
 async def _is_ours(call: Call) -> bool:
-    """Whether the swarm's network is meant; what the engine has by that very name comes before the start of an id."""
+    """Whether the swarm's network is meant; what the engine has by that very name comes before the start of an id.
+
+    By the names of its own networks the engine's are meant, unless the swarm's are asked for.
+    """
+    if call.ref in PREDEFINED:
+        return call.param("scope") == "swarm"
     if await _ours(call, call.ref, exactly=True) is not None:
         return True
     if call.param("scope") == "swarm":
         return True
     if await _ours(call, call.ref) is None:
         return False
-    theirs = await _theirs(call, call.ref)
+    theirs = await network_of_engine(call, call.ref, call.request.rel_url.raw_query_string)
     return theirs.get("Scope") == "swarm" or call.ref not in (theirs.get("Name"), theirs.get("Id"))
 
 
@@ -106,10 +113,14 @@ async def _ours(call: Call, ref: str, *, exactly: bool = False) -> Network | Non
     return await call.read(ask)
 
 
-async def _theirs(call: Call, ref: str) -> dict[str, Any]:
-    """Return the engine's network of that name; empty if it has none."""
-    query = call.request.rel_url.raw_query_string
-    target = f"/networks/{quote(ref, safe='')}" + (f"?{query}" if query else "")
-    heard = await the_engine(call).ask(target)
-    document: Any = heard.json() if heard.status == web.HTTPOk.status_code else {}
-    return document if isinstance(document, dict) else {}
+async def _check_free(call: Call, name: str) -> None:
+    """Refuse a name that a network of this machine bears; the swarm refuses those of every engine's itself."""
+    if name in LOCAL_NAMES:
+        return
+    try:
+        theirs = await network_of_engine(call, name)
+    except EngineGone as gone:
+        _LOG.warning("a network's name is not looked for on this machine", reason=str(gone))
+    else:
+        if theirs.get("Name") == name:
+            raise ApiError(409, f"network with name {name} already exists")

@@ -24,6 +24,7 @@ from skep_adapters.docker_api import (
     passthrough,
     passthrough_networks,
     passthrough_system,
+    prune_networks,
 )
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError, not_implemented
@@ -120,6 +121,7 @@ _ROUTES = (
     _route("DELETE", "/configs/{ref}", handle_configs.remove),
     _route("GET", "/networks", handle_networks.list_networks),
     _route("POST", "/networks/create", handle_networks.create),
+    _route("POST", "/networks/prune", prune_networks.prune),
     _route("GET", "/networks/{ref}", handle_networks.inspect),
     _route("DELETE", "/networks/{ref}", handle_networks.remove),
     # what skep has and Docker has not
@@ -136,6 +138,7 @@ _SHARED = (
     _route("GET", "/info", passthrough_system.info),
     _route("GET", "/networks", passthrough_networks.list_networks),
     _route("POST", "/networks/create", passthrough_networks.create),
+    _route("POST", "/networks/prune", prune_networks.prune_both),
     _route("GET", "/networks/{ref}", passthrough_networks.inspect),
     _route("DELETE", "/networks/{ref}", passthrough_networks.remove),
 )
@@ -155,7 +158,7 @@ _LACKING = (
     _missing("POST", "/(build|build/.+|commit)", "building images"),
     _missing("POST", "/auth", "logging in to registries: it pulls no images"),
     _missing("GET POST PUT DELETE", "/volumes(/.+)?", "volumes"),
-    _missing("POST", "/networks/.+", "connecting containers to networks, and pruning networks"),
+    _missing("POST", "/networks/.+", "connecting containers to networks"),
     _missing("GET POST DELETE", "/plugins(/.+)?", "plugins"),
     _missing("POST", "/(session|grpc)", "build sessions"),
     _missing("GET", "/system/df", "disk usage: it keeps no images, containers or volumes"),

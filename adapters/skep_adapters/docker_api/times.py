@@ -8,6 +8,14 @@ from skep.model.ids import NANOSECONDS, Instant
 _ZERO = "0001-01-01T00:00:00Z"
 _SECONDS = re.compile(r"[+-]?[0-9]+")
 
+#: A duration as Go writes it; of more digits than these, it is longer than time.
+_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(h|m(?!s)|s|ms|us|µs|ns)")
+_DURATION = re.compile(f"(?:{_PART.pattern}){{1,8}}")
+_NANOSECONDS = {"h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "µs": 1e3, "ns": 1}
+
+#: So much of what is no time is repeated in the complaint.
+MOMENT_CHARS_MAX = 100
+
 
 def rfc3339(at: Instant) -> str:
     """Return `at` as RFC3339Nano: UTC, without trailing zeros; Go's zero time for 0."""
@@ -36,6 +44,23 @@ def parse_timestamp(text: str) -> Instant:
     if fraction and not fraction.isdecimal():
         raise ValueError(f'strconv.ParseInt: parsing "{fraction}": invalid syntax')
     return Instant(int(seconds) * NANOSECONDS + int(f"{fraction:0<9}"[:9]))
+
+
+def parse_moment(text: str, now: Instant) -> Instant:
+    """Read an instant as people write it: how long ago (`1h30m`), a time of RFC 3339, whole or not, or seconds.
+
+    Raises:
+        ValueError: it is nothing of that.
+    """
+    if _DURATION.fullmatch(text):
+        parts = ((float(number), unit) for number, unit in _PART.findall(text))
+        return Instant(now - int(sum(number * _NANOSECONDS[unit] for number, unit in parts)))
+    try:
+        if "-" not in text:
+            return parse_timestamp(text)
+        return Instant(int(dt.datetime.fromisoformat(text).timestamp() * NANOSECONDS))
+    except (ValueError, OverflowError):
+        raise ValueError(f'failed to parse value as time or duration: "{text[:MOMENT_CHARS_MAX]}"') from None
 
 
 def _to_the_second(seconds: int) -> str:
