@@ -1,4 +1,4 @@
-# What a person types: up, test, bench, sim, fmt, tables, proto, clean. Needs python3 (3.11 or newer) with venv, and make.
+# What a person types: up, test, bench, sim, parity, fmt, tables, proto, clean. Needs python3 (3.11 or newer) with venv, and make.
 
 PYTHON ?= python3
 #: more arguments for `skep up`: make up ARGS="--nodes 5"
@@ -34,7 +34,7 @@ define stage
  exit $$code
 endef
 
-.PHONY: up test bench sim fmt tables proto clean
+.PHONY: up test bench sim fmt tables parity proto clean
 
 up: $(VENV)/installed
 	@exec $(BIN)/skep up --data ./data $(ARGS)
@@ -67,6 +67,10 @@ fmt: $(VENV)/installed-test
 # the tables of docs/vocabulary.md
 tables: $(VENV)/installed-test
 	@$(BIN)/python docs/generate.py
+
+# the recorded scenarios against skep: make parity NAMES="01 30", PEER=1 for a real swarm beside it, KEEP=folder
+parity: $(VENV)/installed-test
+	@$(BIN)/python -m tests.parity $(NAMES) $(if $(PEER),--peer) $(if $(KEEP),--keep $(KEEP)) --jobs $(JOBS)
 
 # SwarmKit's messages and stubs, from the .proto files
 proto: $(VENV)/installed-test

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,10 @@ class Engine:
     Start engines one after the other: on one kernel, several that set up iptables at once get in each other's way.
     """
 
-    def __init__(self, machine: Machine, home: Path) -> None:
+    def __init__(self, machine: Machine, home: Path, settings: Mapping[str, Any] | None = None) -> None:
         self.machine = machine
+        #: more than every engine is told
+        self._settings = settings or {}
         self.home = home
         self.log = home / f"{machine.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,7 +51,7 @@ class Engine:
         """Start dockerd; return after how many seconds it answered."""
         started = time.monotonic()
         machine = self.machine
-        settings = {**SETTINGS, "cgroup-parent": f"/{machine.cgroup}"}
+        settings = {**SETTINGS, "cgroup-parent": f"/{machine.cgroup}", **self._settings}
         machine.file("/run/daemon.json").write_text(json.dumps(settings))
         self._process = machine.popen("dockerd", "--config-file", "/run/daemon.json", log=self.log)
         eventually(self._answers, f"dockerd of {machine.name} answers")

@@ -12,16 +12,18 @@ PREFIX = 24
 class Lan:
     """A switch, and the cables to its machines."""
 
-    def __init__(self, switch: Machine) -> None:
+    def __init__(self, switch: Machine, subnet: str = SUBNET, first: int = 1) -> None:
         self._switch = switch
+        self._subnet = subnet
+        self._first = first
         self._plugged: list[Machine] = []
         switch.run("ip", "link", "add", "br0", "type", "bridge")
         switch.run("ip", "link", "set", "br0", "up")
 
     def plug(self, machine: Machine) -> None:
-        """Connect a machine, and give it an address: the first has 10.77.0.1."""
-        number = len(self._plugged) + 1
-        machine.address = f"{SUBNET}.{number}"
+        """Connect a machine, and give it an address: the first has 10.77.0.1, if nothing else was said."""
+        number = len(self._plugged) + self._first
+        machine.address = f"{self._subnet}.{number}"
         # the peer's namespace is named by a number that only means something outside of the switch
         words = [
             "nsenter",

@@ -6,26 +6,28 @@ from typing import Self
 
 from tests.engines import images
 from tests.engines.engine import Engine
-from tests.engines.lan import Lan
+from tests.engines.lan import SUBNET, Lan
 from tests.engines.machine import Machine
 
 
 class Rig:
     """Machines on one network, with engines or without; use it as a context, and none of them is left.
 
-    `home` is for what engines log; `images` is what `prepared` returned.
+    `home` is for what engines log; `images` is what `prepared` returned. Machines have the addresses of `subnet`, from
+    the number `first` on.
     """
 
-    def __init__(self, home: Path, images: bytes = b"") -> None:
+    def __init__(self, home: Path, images: bytes = b"", *, subnet: str = SUBNET, first: int = 1) -> None:
         self._home = home
         self._images = images
+        self._subnet, self._first = subnet, first
         self._stack = contextlib.ExitStack()
         self.switch = Machine("switch")
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.switch)
-            self.lan = Lan(self.switch)
+            self.lan = Lan(self.switch, self._subnet, self._first)
             self._stack = stack.pop_all()
         return self
 

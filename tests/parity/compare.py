@@ -1,0 +1,124 @@
+"""Compares two recordings of one scenario, step by step and exchange by exchange."""
+
+import difflib
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tests.parity.normal import Normal, masked, tokens
+from tests.parity.recorder import Row
+
+_SHORT = 12
+
+
+class Difference(NamedTuple):
+    """What is not the same: of a step, what the client printed (`what` is "cli"), or one exchange."""
+
+    step: int
+    cli: str
+    #: "cli", or method and path of an exchange, without its ids
+    what: str
+    lines: tuple[str, ...]
+
+
+class Comparison(NamedTuple):
+    """`compared` counts steps and exchanges of the reference; what only the other has is a difference as well."""
+
+    steps: int
+    exchanges: int
+    differences: tuple[Difference, ...]
+
+
+class _Renaming:
+    """Which id of one recording is which of the other."""
+
+    def __init__(self) -> None:
+        self._there: dict[str, str] = {}
+        self._back: dict[str, str] = {}
+
+    def conflicts(self, theirs: Sequence[str], ours: Sequence[str]) -> list[str]:
+        """Bind ids to each other; return those that are bound to others already."""
+        found = []
+        for their, our in zip(theirs, ours, strict=True):
+            if self._there.setdefault(their, our) != our or self._back.setdefault(our, their) != their:
+                found.append(f"{their} is {self._there[their]}, here it is {our}")
+            elif len(their) > _SHORT < len(our):
+                self._there.setdefault(their[:_SHORT], our[:_SHORT])
+                self._back.setdefault(our[:_SHORT], their[:_SHORT])
+        return found
+
+
+def compared(reference: list[Row], other: list[Row]) -> Comparison:
+    """Return how a recording differs from the reference."""
+    renaming = _Renaming()
+    sides = _steps(reference), _steps(other)
+    differences: list[Difference] = []
+    steps = exchanges = 0
+    for number, (step, asked) in sides[0].items():
+        steps += 1
+        exchanges += len(asked)
+        found = sides[1].get(number)
+        if found is None:
+            differences.append(Difference(number, step["cli"], "cli", ("it was not done",)))
+            continue
+        cli = str(step["cli"])
+        differences += [
+            Difference(number, cli, what, lines) for what, lines in _exchanges(asked, found[1], renaming) if lines
+        ]
+        if lines := _lines(_typed(step), _typed(found[0]), renaming):
+            differences.append(Difference(number, cli, "cli", lines))
+    return Comparison(steps, exchanges, tuple(differences))
+
+
+def _steps(rows: list[Row]) -> dict[int, tuple[Any, list[Any]]]:
+    """Return each step with its exchanges, but for those by which a client that waits looks again and again."""
+    normal = Normal(rows)
+    found: dict[int, tuple[Any, list[Any]]] = {
+        row["step"]: (normal.row(row), []) for row in rows if row["kind"] == "step"
+    }
+    waiting = {row["step"] for row in rows if "_up-to-date" in str(row.get("query", ""))}
+    written: set[int] = set()
+    for row in rows:
+        if row["kind"] != "exchange":
+            continue
+        step = row["step"]
+        if row["method"] in ("POST", "DELETE"):
+            written.add(step)
+        elif step in waiting and step in written and row["method"] == "GET":
+            continue
+        found[step][1].append(normal.row(row))
+    return found
+
+
+def _typed(step: Any) -> Any:
+    """Return what came of a step; what was typed is the scenario's."""
+    return {key: value for key, value in step.items() if key not in ("cli", "node")}
+
+
+def _name(row: Any) -> str:
+    return masked(f"{row['method']} {row['path']}")
+
+
+def _exchanges(theirs: list[Any], ours: list[Any], renaming: _Renaming) -> list[tuple[str, tuple[str, ...]]]:
+    """Return each exchange by its name, with the lines in which it differs."""
+    names = [_name(row) for row in theirs], [_name(row) for row in ours]
+    found: list[tuple[str, tuple[str, ...]]] = []
+    matcher = difflib.SequenceMatcher(None, *names, autojunk=False)
+    for kind, left, left_end, right, right_end in matcher.get_opcodes():
+        if kind == "equal":
+            pairs = zip(theirs[left:left_end], ours[right:right_end], strict=True)
+            found += [(_name(row), _lines(row, other, renaming)) for row, other in pairs]
+        else:
+            found += [(_name(row), ("- it is not asked",)) for row in theirs[left:left_end]]
+            found += [(_name(row), ("+ it is asked",)) for row in ours[right:right_end]]
+    return found
+
+
+def _lines(theirs: Any, ours: Any, renaming: _Renaming) -> tuple[str, ...]:
+    """Return the lines in which two values differ, as a diff has them."""
+    texts = [json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) for value in (theirs, ours)]
+    left, right = (masked(text).split("\n") for text in texts)
+    if left == right:
+        return tuple(renaming.conflicts(tokens(texts[0]), tokens(texts[1])))
+    found = difflib.unified_diff(left, right, lineterm="", n=2)
+    return tuple(line for line in found if not line.startswith(("---", "+++", "@@")))

@@ -1,0 +1,172 @@
+"""Takes out of a recording what differs from run to run.
+
+Ids stay, as tokens: two recordings agree if one's ids can be renamed to the other's, each always to the same.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tests.parity.recorder import Row
+
+_ID = re.compile(r"(?<![0-9a-z])(?=[0-9a-z]*[0-9])(?=[0-9a-z]*[a-z])[0-9a-z]{25}(?![0-9a-z])")
+_HEX = re.compile(r"\b[0-9a-f]{64}\b")
+_SHORT = 12
+#: bytes of memory that no service of the scenarios asks for
+_A_NODE_HAS = 10 << 30
+
+#: what a token is made of: neither character is in any recording
+_TOKEN = re.compile("⟦([^⟧]*)⟧")
+
+_FIRST = (
+    (re.compile(r"SWMTKN-1-[0-9a-z]{50}-[0-9a-z]{25}"), "<join-token>"),
+    (re.compile(r"SWMKEY-1-[A-Za-z0-9+/=]{43,44}"), "<unlock-key>"),
+    (re.compile(r"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----\n?", re.DOTALL), "<pem>"),
+    (re.compile(r"MFkwEwYHKoZIzj0[A-Za-z0-9+/=]{80,}"), "<base64>"),
+    (re.compile(r"sha256:[0-9a-f]{64}"), "<digest>"),
+)
+_THEN = (
+    (
+        re.compile(
+            r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(Z|\+0000( utc| UTC)?|[+-]\d\d:\d\d))?",
+        ),
+        "<time>",
+    ),
+    (re.compile(r"(Less than a second|About a minute|About an hour|\d+ (second|minute|hour)s?)( ago)?"), "<ago>"),
+    (re.compile(r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b"), "<mac>"),
+    (re.compile(r"\b((?:[A-Z2-7]{4}:){11}[A-Z2-7]{4})\b"), "<engine-id>"),
+    (re.compile(r"\b10\.(\d+)\.(\d+)\.\d+(/\d+)?\b"), r"<10.\1.\2.x\3>"),
+    (re.compile(r"(->10\.255\.255\.53:53|-><10\.255\.255\.x>:53|read udp )[^ ]*"), "<resolver>"),
+)
+_USERS = re.compile(r"(following services: )([\w, .-]+)")
+#: a name that was made up for a service
+_MADE_UP = re.compile(r'"Name": "([a-z]+_[a-z]+)"')
+
+#: what is the machine's, in `docker info`; and who answers, which is meant to differ
+_MACHINE = (
+    (
+        re.compile(
+            r"(?m)^( *(Kernel Version|Operating System|Docker Root Dir|Backing Filesystem|Images|Total Memory):).*"
+        ),
+        r"\1 <host>",
+    ),
+)
+
+_NUMBERS = {
+    **dict.fromkeys(("PID", "Pid", "NGoroutines", "NFd", "MemTotal", "timeNano", "Images"), "<n>"),
+    "Index": "<index>",
+}
+_DROPPED = frozenset({"t", "dur", "seq", "repeated", "repeated_until_t", "response_times", "recorded", "scenario"})
+_HOST = frozenset({"SystemTime", "KernelVersion", "OperatingSystem", "NEventsListener", "server", "transfer-encoding"})
+_FIXED = {
+    **dict.fromkeys(("CertIssuerSubject", "CertIssuerPublicKey", "PublicKey"), "<base64>"),
+    "DockerRootDir": "<host>",
+}
+#: neither the client nor the engine keeps these in an order
+_UNORDERED = frozenset({"Secrets", "Configs", "VirtualIPs", "Networks"})
+
+
+class Normal:
+    """The recording of one scenario: its ids are known, so their shortened forms are found, too."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        found: set[str] = set()
+        named: set[str] = set()
+        given = ""
+        for row in rows:
+            text = json.dumps(row, ensure_ascii=False)
+            named.update(_MADE_UP.findall(json.dumps(row.get("response_json"))))
+            given += json.dumps([row.get("request_json"), row.get("cli"), row.get("text")])
+            for pattern, by in _FIRST:
+                text = pattern.sub(by, text)
+            found.update(_ID.findall(text), _HEX.findall(text))
+        short = sorted({each[:_SHORT] for each in found})
+        self._short = re.compile("|".join(short)) if short else None
+        made_up = sorted(name for name in named if name not in given)
+        self._made_up = re.compile(rf"\b({'|'.join(made_up)})\b") if made_up else None
+
+    def row(self, row: Row) -> Any:
+        """Return a row as it is compared."""
+        return self._walk({key: value for key, value in row.items() if key not in _DROPPED}, "")
+
+    def _text(self, text: str) -> str:
+        for pattern, by in _FIRST:
+            text = pattern.sub(by, text)
+        text = _ID.sub(lambda found: f"⟦{found[0]}⟧", text)
+        text = _HEX.sub(lambda found: f"⟦{found[0]}⟧", text)
+        if self._short is not None:
+            text = "".join(self._shortened(text))
+        if self._made_up is not None:
+            text = self._made_up.sub(lambda found: f"⟦{found[0]}⟧", text)
+        for pattern, by in _THEN:
+            text = pattern.sub(by, text)
+        return _USERS.sub(lambda found: found[1] + ", ".join(sorted(found[2].split(", "))), text)
+
+    def _shortened(self, text: str) -> Iterator[str]:
+        """Make tokens of the beginnings of ids, except inside of tokens."""
+        assert self._short is not None
+        at = 0
+        for token in _TOKEN.finditer(text):
+            yield self._short.sub(lambda found: f"⟦{found[0]}⟧", text[at : token.start()])
+            yield token[0]
+            at = token.end()
+        yield self._short.sub(lambda found: f"⟦{found[0]}⟧", text[at:])
+
+    def _printed(self, text: str) -> Any:
+        """Return what a client printed: JSON is JSON, and tables lose their padding."""
+        if "overall progress" in text:
+            return "<progress>"
+        try:
+            return self._walk(json.loads(text), "")
+        except ValueError:
+            for pattern, by in _MACHINE:
+                text = pattern.sub(by, text)
+            return [re.sub(r"  +", "  ", line).rstrip() for line in self._text(text).split("\n")]
+
+    def _walk(self, value: Any, key: str) -> Any:
+        if isinstance(value, dict):
+            return {self._text(name): self._walk(each, name) for name, each in value.items() if name not in _HOST}
+        if isinstance(value, list):
+            return self._list(value, key)
+        if isinstance(value, str):
+            return self._string(value, key)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return "<host>" if key == "MemoryBytes" and value > _A_NODE_HAS else _NUMBERS.get(key, value)
+        return value
+
+    def _string(self, value: str, key: str) -> Any:
+        if key in ("stdout", "stderr"):
+            return self._printed(value)
+        if key in _FIXED:
+            return _FIXED[key]
+        return "<index>" if key == "version" and value.isdigit() else self._text(value)
+
+    def _list(self, given: list[Any], key: str) -> list[Any]:
+        if given[:1] == ["Backing Filesystem"]:
+            return ["Backing Filesystem", "<host>"]
+        found = [self._walk(each, key) for each in given]
+        if key == "Peers":
+            return [{**each, "Name": "<peer>"} for each in found]
+        objects = bool(found) and all(isinstance(each, dict) for each in found)
+        if key in _UNORDERED or (objects and all("ID" in each or "Id" in each for each in found)):
+            return sorted(found, key=_order)
+        return found
+
+
+def _order(value: Any) -> str:
+    """Return what objects are ordered by: first what tells them apart in words, then all else but ids."""
+    spec = value.get("Spec") if isinstance(value, dict) else None
+    first = [value.get(key) for key in ("Name", "ServiceID", "Slot", "DesiredState")] if isinstance(value, dict) else []
+    name = spec.get("Name") if isinstance(spec, dict) else None
+    return masked(json.dumps([name, first, value], sort_keys=True, ensure_ascii=False))
+
+
+def masked(text: str) -> str:
+    """Return a text without its ids."""
+    return _TOKEN.sub("<id>", text)
+
+
+def tokens(text: str) -> list[str]:
+    """Return the ids of a text, in its order; shortened ones are as long as the client shows them."""
+    return _TOKEN.findall(text)
