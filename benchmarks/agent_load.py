@@ -1,32 +1,32 @@
 """Agents that speak SwarmKit's worker protocol, with tasks that run nothing: one process of them.
 
-    python benchmarks/agent_load.py HOST:PORT TOKEN COUNT FIRST
+    python benchmarks/agent_load.py HOST:PORT COUNT FIRST
 
-Each agent joins by the token as dockerd does, over three connections, and then has one with Session, Assignments,
+Each agent joins by a token as dockerd does, over three connections, and then has one with Session, Assignments,
 ListenSubscriptions and heartbeats. It reports as SwarmKit's agent does: one call at a time, one task in a call, and a
-state that is superseded before its turn is never sent. Tasks go through their states at once.
+state that is superseded before its turn is never sent. Tasks go through their states at once. HTTP/2 and TLS are
+grpcio's, which checks the manager's certificate from the first connection on: dockerd does from the second.
 
-It waits for a line on standard input before it joins, and ends when that is closed. Whenever something changed, it
-writes a line of JSON: see `Counts`.
+The first line on standard input is a JSON object with the `token` and the `root` that is trusted. At the second it
+joins, and it ends when standard input is closed. Whenever something changed, it writes a line of JSON: see `Counts`.
 """
 
 import asyncio
 import gc
 import hashlib
 import json
-import os
 import random
 import resource
-import ssl
 import sys
 import time
 from collections import Counter
-from pathlib import Path
+from collections.abc import AsyncIterator
+from typing import Any
 
+import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from http2_client import Connection, connect
 from skep_adapters.swarmkit.wire import ca_pb2, dispatcher_pb2, logbroker_pb2, objects_pb2, types_pb2
 
 SERVICE = "/docker.swarmkit.v1."
@@ -43,6 +43,13 @@ BACKOFF_S = (0.1, 8.0)
 STATES = types_pb2.TaskState.Value
 ACCEPTED, READY, RUNNING, SHUTDOWN = STATES("ACCEPTED"), STATES("READY"), STATES("RUNNING"), STATES("SHUTDOWN")
 SAID = {ACCEPTED: "accepted", READY: "prepared", RUNNING: "started", SHUTDOWN: "shutdown"}
+
+#: Channels to one address share a connection otherwise; calls that failed are for the agent to repeat.
+OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), ("grpc.max_receive_message_length", -1))
+
+
+class Ended(Exception):
+    """The manager ended a stream of the session."""
 
 
 class Counts:
@@ -82,45 +89,38 @@ class Task:
 class Agent:
     """One agent."""
 
-    def __init__(self, number: int, host: str, port: int, token: str, counts: Counts) -> None:
+    def __init__(self, number: int, addr: str, token: str, root: bytes, counts: Counts) -> None:
         self._hostname = f"agent{number}"
-        self._host, self._port, self._token = host, port, token
+        self._addr, self._token, self._root = addr, token, root
         self._counts = counts
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._context = ssl.create_default_context()
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+        self._csr = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        self._key = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        self._chain: bytes | None = None
         self._tasks: dict[str, Task] = {}
         # soft state of the session
-        self._connection: Connection | None = None
         self._session_id = ""
-        self._ended: asyncio.Future[str] | None = None
         self._ready = False
         self._unsent: dict[str, int] = {}
-        self._sending = False
+        self._changed = asyncio.Event()
 
     async def join(self) -> None:
         """Get a certificate."""
-        anybody = ssl.create_default_context()
-        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
-        anybody.set_alpn_protocols(["h2"])
-        connection = await connect(self._host, self._port, anybody, "swarm-ca")
-        answer = await connection.ask(f"{SERVICE}CA/GetRootCACertificate", b"")
-        connection.close()
-        root = ca_pb2.GetRootCACertificateResponse.FromString(answer).certificate
+        async with self._channel("swarm-ca") as channel:
+            call = _unary(channel, "CA/GetRootCACertificate", ca_pb2.GetRootCACertificateResponse)
+            root = (await call(ca_pb2.GetRootCACertificateRequest())).certificate
         digest = int(hashlib.sha256(root).hexdigest(), 16)
         assert _base36(digest, 50) == self._token.split("-")[2], "the root is not that of the token"
-        request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-        csr = request.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        connection = await connect(self._host, self._port, _context(root), "swarm-ca")
-        issue = ca_pb2.IssueNodeCertificateRequest(csr=csr, token=self._token)
-        answer = await connection.ask(f"{SERVICE}NodeCA/IssueNodeCertificate", issue.SerializeToString())
-        node_id = ca_pb2.IssueNodeCertificateResponse.FromString(answer).node_id
-        status = ca_pb2.NodeCertificateStatusRequest(node_id=node_id).SerializeToString()
-        answer = await connection.ask(f"{SERVICE}NodeCA/NodeCertificateStatus", status)
-        connection.close()
-        issued = ca_pb2.NodeCertificateStatusResponse.FromString(answer).certificate
-        assert issued.csr == csr, "the certificate is for another request"
-        self._context = _context(root)
-        _load(self._context, issued.certificate, self._key)
+        async with self._channel("swarm-ca") as channel:
+            call = _unary(channel, "NodeCA/IssueNodeCertificate", ca_pb2.IssueNodeCertificateResponse)
+            node_id = (await call(ca_pb2.IssueNodeCertificateRequest(csr=self._csr, token=self._token))).node_id
+            call = _unary(channel, "NodeCA/NodeCertificateStatus", ca_pb2.NodeCertificateStatusResponse)
+            issued = (await call(ca_pb2.NodeCertificateStatusRequest(node_id=node_id))).certificate
+        assert issued.csr == self._csr, "the certificate is for another request"
+        self._chain = issued.certificate
 
     async def run(self) -> None:
         """Have sessions, one after another, until cancelled."""
@@ -128,20 +128,26 @@ class Agent:
         while True:
             began = time.monotonic()
             try:
-                self._ended = asyncio.get_running_loop().create_future()
-                self._connection = await connect(self._host, self._port, self._context, "swarm-manager")
-                self._connection.on_lost = lambda: self._end("the connection was lost")
-                self._begin(self._connection)
-                reason = await self._ended
-            except OSError as error:
-                reason = str(error)
+                async with self._channel("swarm-manager") as channel:
+                    await self._live(channel)
+            except* grpc.aio.AioRpcError as group:
+                reason = "; ".join(f"{error.code()} {error.details()}" for error in _leaves(group))
+            except* Ended as group:
+                reason = "; ".join(map(str, _leaves(group)))
             self._forget_session(reason)
             backoff = BACKOFF_S[0] if time.monotonic() - began > BACKOFF_S[1] else min(2 * backoff, BACKOFF_S[1])
             await asyncio.sleep(backoff * random.random())  # noqa: S311 - no secret
 
+    def _channel(self, name: str) -> grpc.aio.Channel:
+        key = self._key if self._chain is not None else None
+        credentials = grpc.ssl_channel_credentials(self._root, key, self._chain)
+        options = (*OPTIONS, ("grpc.ssl_target_name_override", name))
+        return grpc.aio.secure_channel(self._addr, credentials, options)
+
     # --- the session
 
-    def _begin(self, connection: Connection) -> None:
+    async def _live(self, channel: grpc.aio.Channel) -> None:
+        """Have one session; ends by an error only."""
         description = types_pb2.NodeDescription(
             hostname=self._hostname,
             platform=types_pb2.Platform(architecture="x86_64", os="linux"),
@@ -149,63 +155,52 @@ class Agent:
             engine=types_pb2.EngineDescription(engine_version="28.2.2"),
         )
         request = dispatcher_pb2.SessionRequest(description=description, session_id=self._session_id)
-        self._session_id = ""
-        connection.stream(f"{SERVICE}Dispatcher/Session", request.SerializeToString(), self._told, self._end)
+        messages = _stream(channel, "Dispatcher/Session", dispatcher_pb2.SessionMessage, request)
+        self._session_id = (await anext(messages)).session_id
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_drain(messages))
+            group.create_task(self._take_assignments(channel))
+            request = logbroker_pb2.ListenSubscriptionsRequest()
+            said = logbroker_pb2.SubscriptionMessage
+            group.create_task(_drain(_stream(channel, "LogBroker/ListenSubscriptions", said, request)))
+            group.create_task(self._beat(channel))
+            group.create_task(self._report(channel))
 
-    def _told(self, data: bytes) -> None:
-        """Take a session message; with the first, all else begins."""
-        message = dispatcher_pb2.SessionMessage.FromString(data)
-        if self._session_id or self._connection is None:
-            return
-        self._session_id = message.session_id
-        request = dispatcher_pb2.AssignmentsRequest(session_id=self._session_id).SerializeToString()
-        self._connection.stream(f"{SERVICE}Dispatcher/Assignments", request, self._assigned, self._end)
-        request = logbroker_pb2.ListenSubscriptionsRequest().SerializeToString()
-        self._connection.stream(f"{SERVICE}LogBroker/ListenSubscriptions", request, lambda _: None, self._end)
-        self._beat(self._connection)
+    async def _take_assignments(self, channel: grpc.aio.Channel) -> None:
+        request = dispatcher_pb2.AssignmentsRequest(session_id=self._session_id)
+        said = dispatcher_pb2.AssignmentsMessage
+        async for message in _stream(channel, "Dispatcher/Assignments", said, request):
+            self._assigned(message)
 
-    def _beat(self, connection: Connection) -> None:
-        if connection is not self._connection:
-            return
-        asked = time.perf_counter()
-
-        def answered(data: bytes, error: str) -> None:
-            self._counts.heartbeat_s = max(self._counts.heartbeat_s, time.perf_counter() - asked)
-            if error:
-                self._end(error)
-                return
-            period = dispatcher_pb2.HeartbeatResponse.FromString(data).period
-            asyncio.get_running_loop().call_later(period.seconds + period.nanos / 1e9, self._beat, connection)
-
-        request = dispatcher_pb2.HeartbeatRequest(session_id=self._session_id).SerializeToString()
-        self._counts.calls += 1
-        connection.call(f"{SERVICE}Dispatcher/Heartbeat", request, answered)
-
-    def _end(self, reason: str) -> None:
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(reason)
+    async def _beat(self, channel: grpc.aio.Channel) -> None:
+        call = _unary(channel, "Dispatcher/Heartbeat", dispatcher_pb2.HeartbeatResponse)
+        request = dispatcher_pb2.HeartbeatRequest(session_id=self._session_id)
+        while True:
+            asked = time.perf_counter()
+            self._counts.calls += 1
+            try:
+                period = (await call(request)).period
+            finally:
+                self._counts.heartbeat_s = max(self._counts.heartbeat_s, time.perf_counter() - asked)
+            await asyncio.sleep(period.seconds + period.nanos / 1e9)
 
     def _forget_session(self, reason: str) -> None:
         self._counts.lost += 1
         self._counts.reason = reason
         self._counts.ready -= self._ready
         self._ready = False
-        connection, self._connection = self._connection, None
-        self._sending = False
-        if connection is not None:
-            connection.close()
 
     # --- tasks
 
-    def _assigned(self, data: bytes) -> None:
-        message = dispatcher_pb2.AssignmentsMessage.FromString(data)
+    def _assigned(self, message: dispatcher_pb2.AssignmentsMessage) -> None:
         if message.type == dispatcher_pb2.AssignmentsMessage.COMPLETE:
             named = {change.assignment.task.id for change in message.changes}
             for task_id in [task_id for task_id in self._tasks if task_id not in named]:
                 self._remove(task_id)
             self._counts.ready += not self._ready
             self._ready = True
-            self._unsent.update({task_id: task.state for task_id, task in self._tasks.items()})
+            for task_id, task in self._tasks.items():
+                self._send(task_id, task.state)
         for change in message.changes:
             if change.assignment.WhichOneof("item") != "task":
                 continue
@@ -214,7 +209,6 @@ class Agent:
                 self._remove(task.id)
             else:
                 self._update(task)
-        self._report()
 
     def _update(self, assigned: objects_pb2.Task) -> None:
         task_id, desired = assigned.id, assigned.desired_state
@@ -232,11 +226,15 @@ class Agent:
     def _go_on(self, task_id: str, task: Task, desired: int) -> None:
         if task_id in self._tasks:
             self._reach(task_id, task, READY if desired <= READY else RUNNING)
-            self._report()
 
     def _reach(self, task_id: str, task: Task, state: int) -> None:
         if task.state < state:
-            task.state = self._unsent[task_id] = state
+            task.state = state
+            self._send(task_id, state)
+
+    def _send(self, task_id: str, state: int) -> None:
+        self._unsent[task_id] = state
+        self._changed.set()
 
     def _remove(self, task_id: str) -> None:
         task = self._tasks.pop(task_id, None)
@@ -245,30 +243,52 @@ class Agent:
             self._counts.tasks -= 1
             self._counts.running[task.image] -= task.confirmed == RUNNING
 
-    def _report(self) -> None:
-        """Send the next state, unless one is on its way."""
-        if self._sending or not self._unsent or self._connection is None or not self._session_id:
-            return
-        task_id, state = next(iter(self._unsent.items()))
-        del self._unsent[task_id]
-        task = self._tasks[task_id]
-        self._sending = True
-
-        def answered(_: bytes, error: str) -> None:
-            self._sending = False
-            if error:
-                self._unsent.setdefault(task_id, state)
-                self._end(error)
-                return
+    async def _report(self, channel: grpc.aio.Channel) -> None:
+        """Send what is reached, one after another."""
+        call = _unary(channel, "Dispatcher/UpdateTaskStatus", dispatcher_pb2.UpdateTaskStatusResponse)
+        while True:
+            if not self._unsent:
+                self._changed.clear()
+                await self._changed.wait()
+            task_id, state = next(iter(self._unsent.items()))
+            del self._unsent[task_id]
+            task = self._tasks[task_id]
+            status = _status(task, state)
+            update = dispatcher_pb2.UpdateTaskStatusRequest.TaskStatusUpdate(task_id=task_id, status=status)
+            self._counts.calls += 1
+            # what is not answered is sent again: the next session begins with all states
+            await call(dispatcher_pb2.UpdateTaskStatusRequest(session_id=self._session_id, updates=[update]))
             if task_id in self._tasks:
                 self._counts.running[task.image] += (state == RUNNING) - (task.confirmed == RUNNING)
                 task.confirmed = state
-            self._report()
 
-        self._counts.calls += 1
-        update = dispatcher_pb2.UpdateTaskStatusRequest.TaskStatusUpdate(task_id=task_id, status=_status(task, state))
-        request = dispatcher_pb2.UpdateTaskStatusRequest(session_id=self._session_id, updates=[update])
-        self._connection.call(f"{SERVICE}Dispatcher/UpdateTaskStatus", request.SerializeToString(), answered)
+
+def _unary(channel: grpc.aio.Channel, method: str, answer: Any) -> grpc.aio.UnaryUnaryMultiCallable:
+    return channel.unary_unary(
+        SERVICE + method, request_serializer=_serialized, response_deserializer=answer.FromString
+    )
+
+
+async def _stream(channel: grpc.aio.Channel, method: str, answer: Any, request: Any) -> AsyncIterator[Any]:
+    call = channel.unary_stream(
+        SERVICE + method, request_serializer=_serialized, response_deserializer=answer.FromString
+    )
+    async for message in call(request):
+        yield message
+    raise Ended(f"{method} ended")
+
+
+async def _drain(messages: AsyncIterator[Any]) -> None:
+    async for _ in messages:
+        pass
+
+
+def _serialized(message: Any) -> bytes:
+    return message.SerializeToString()
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> list[Any]:
+    return [leaf for each in group.exceptions for leaf in (_leaves(each) if hasattr(each, "exceptions") else [each])]
 
 
 def _status(task: Task, state: int) -> types_pb2.TaskStatus:
@@ -281,26 +301,6 @@ def _status(task: Task, state: int) -> types_pb2.TaskStatus:
     return status
 
 
-def _context(root: bytes) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=root.decode())
-    context.set_alpn_protocols(["h2"])
-    return context
-
-
-def _load(context: ssl.SSLContext, chain: bytes, key: ec.EllipticCurvePrivateKey) -> None:
-    """Load a chain and its key, from memory: what ssl reads is a file."""
-    plain = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
-    try:
-        Path(f"/proc/self/fd/{descriptor}").write_bytes(chain + plain)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
-
-
 def _base36(number: int, width: int) -> str:
     digits = ""
     while number:
@@ -311,12 +311,13 @@ def _base36(number: int, width: int) -> str:
 
 async def main() -> None:
     """Run agents until standard input is closed."""
-    addr, token, count, first = sys.argv[1:]
-    host, _, port = addr.rpartition(":")
+    addr, count, first = sys.argv[1:]
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    given = json.loads(sys.stdin.buffer.raw.readline())
+    token, root = given["token"], given["root"].encode()
     counts = Counts()
-    agents = [Agent(int(first) + number, host, int(port), token, counts) for number in range(int(count))]
+    agents = [Agent(int(first) + number, addr, token, root, counts) for number in range(int(count))]
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     commands = asyncio.StreamReader()

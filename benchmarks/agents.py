@@ -46,7 +46,7 @@ PROCESSES = 2
 LOAD = Path(__file__).with_name("agent_load.py")
 
 #: A phase that takes longer is given up.
-LIMIT_S = 240.0
+LIMIT_S = 300.0
 JOIN_LIMIT_S = 300.0
 
 
@@ -75,7 +75,7 @@ class Agents:
         each = -(-self._count // PROCESSES)
         for first in range(0, self._count, each):
             count = min(each, self._count - first)
-            words = (sys.executable, str(LOAD), ADDR, self._manager.token, str(count), str(first))
+            words = (sys.executable, str(LOAD), ADDR, str(count), str(first))
             self._processes.append(
                 subprocess.Popen(  # noqa: S603 - our own
                     self._machine.words(*words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
@@ -83,6 +83,10 @@ class Agents:
             )
             self._told.append({})
             self._rests.append(b"")
+        given = json.dumps({"token": self._manager.token, "root": self._manager.root}).encode() + b"\n"
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(given)
         for process in self._processes:
             assert process.stdout is not None
             assert process.stdout.readline() == b"prepared\n", "the agents did not start"
@@ -249,26 +253,30 @@ class Bench:
         peaks: dict[str, float] = {}
         losses: dict[str, str] = {}
         for side in self._sides:
+            first, *others = self._options.parallelism
             with self._side(side, count) as (run, manager, agents):
                 run.create(replicas)
                 peaks["create " + side] = manager.cost().peak_mib
                 if run.remove():
                     # tasks that ended stay for a while after an update: rm is measured without one before it
                     run.create(replicas, name="again")
-                    updated = run.update(replicas, parallelism=0, name="update all")
                     # one that is still at it may not even take the removal within its own limit
-                    if updated and run.remove("rm of updated") and not self._options.quick:
-                        run.create(replicas, name="and again")
-                        run.update(replicas, parallelism=100, name="update by 100")
+                    if run.update(replicas, parallelism=first, name=_update(first)):
+                        run.remove("rm of updated")
                 found[side], peaks[side] = run.phases, manager.cost().peak_mib
                 losses[side] = f"{agents.count('lost')} sessions lost: {agents.reasons}" if agents.count("lost") else ""
+            for parallelism in others:
+                # a manager of its own: the update before may have been given up
+                with self._side(side, count) as (run, _, _):
+                    run.create(replicas)
+                    run.update(replicas, parallelism=parallelism, name=_update(parallelism))
+                    found[side][_update(parallelism)] = run.phases[_update(parallelism)]
         faster = Goal(0.1, of_ratio=True) if replicas >= 5_000 else None
         half = Goal(0.5, of_ratio=True)
         name = f"{count} x {replicas:,}"
         for phase, goal in (
             ("create", half),
-            ("update all", faster),
-            ("update by 100", faster),
+            *((_update(parallelism), faster) for parallelism in self._options.parallelism),
             ("rm", half),
             ("rm of updated", None),
         ):
@@ -327,6 +335,10 @@ class Bench:
             yield run, manager, agents
 
 
+def _update(parallelism: int) -> str:
+    return f"update by {parallelism}" if parallelism else "update all"
+
+
 def _points(words: Sequence[str]) -> list[tuple[int, int]]:
     return [(int(agents), int(tasks)) for agents, _, tasks in (word.partition("x") for word in words)]
 
@@ -338,8 +350,10 @@ def main() -> None:
     parser.add_argument("--points", nargs="*", metavar="AGENTSxTASKS", help="which points (none: only idle agents)")
     parser.add_argument("--no-idle", action="store_true", help="leave out the idle agents")
     parser.add_argument("--no-peer", action="store_true", help="measure skep alone")
-    parser.add_argument("--quick", action="store_true", help="leave out the update by 100")
-    parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds after which a phase is given up")
+    parser.add_argument("--parallelism", type=int, nargs="+", default=[0, 100], help="of updates (0: all at once)")
+    parser.add_argument(
+        "--limit", type=float, default=LIMIT_S, help="seconds after which a phase is given up (%(default)s)"
+    )
     options = parser.parse_args()
     reason = missing()
     if reason:

@@ -58,11 +58,13 @@ class Manager:
         self.pid = pid
         self._socket = socket_path
         self.token = ""
+        self.root = ""
 
     def begin(self) -> None:
         """Begin the swarm."""
         self.ask("POST", "/swarm/init", {"ListenAddr": ADDR, "AdvertiseAddr": ADDR, "Availability": "drain"})
-        self.token = self.ask("GET", "/swarm")["JoinTokens"]["Worker"]
+        swarm = self.ask("GET", "/swarm")
+        self.token, self.root = swarm["JoinTokens"]["Worker"], swarm["TLSInfo"]["TrustRoot"]
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return an answer of its API; raises `RuntimeError` if that is an error."""
