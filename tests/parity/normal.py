@@ -76,7 +76,8 @@ class Normal:
         given = ""
         for row in rows:
             text = json.dumps(row, ensure_ascii=False)
-            named.update(_MADE_UP.findall(json.dumps(row.get("response_json"))))
+            if "/services" in row.get("path", ""):
+                named.update(_MADE_UP.findall(json.dumps(row.get("response_json"))))
             given += json.dumps([row.get("request_json"), row.get("cli"), row.get("text")])
             for pattern, by in _FIRST:
                 text = pattern.sub(by, text)
