@@ -17,7 +17,7 @@ from skep.model.service import (
 )
 from skep.model.states import TaskState
 from skep.model.task import ContainerStatus, TaskStatus
-from skep.ports.link import AssignedNetwork, AssignedTask
+from skep.ports.link import AssignedNetwork, AssignedTask, RegistryAuth
 from skep_adapters.swarmkit.parse_status import parse_status
 from skep_adapters.swarmkit.render_network import render_network
 from skep_adapters.swarmkit.render_spec import render_spec
@@ -127,12 +127,20 @@ def test_a_service_without_an_endpoint_has_given_nothing() -> None:
     assert (list(endpoint.ports), list(endpoint.virtual_ips)) == ([], [])
 
 
-def test_lines_go_where_the_spec_says_else_where_the_swarm_says() -> None:
-    swarm = Driver("syslog", {"tag": "x"})
-    assert render_task(TASK, default_log_driver=swarm).log_driver.name == "json-file"
+def test_lines_go_where_the_spec_says_else_where_the_engine_says() -> None:
+    driver = render_task(TASK).log_driver
+    assert (driver.name, dict(driver.options)) == ("json-file", {"max-size": "1m"})
     unsaid = structs.replace(TEMPLATE, spec=structs.replace(TEMPLATE.spec, log_driver=None))
-    driver = render_task(structs.replace(TASK, template=unsaid), default_log_driver=swarm).log_driver
-    assert (driver.name, dict(driver.options)) == ("syslog", {"tag": "x"})
+    assert not render_task(structs.replace(TASK, template=unsaid)).HasField("log_driver")
+
+
+def test_credentials_reach_the_engine_and_nobody_who_looks_at_a_task() -> None:
+    task = structs.replace(TASK, registry_auth=RegistryAuth("eyJ1c2VybmFtZSI6ImFubiJ9"))
+    spec = render_spec(TEMPLATE)
+    assert render_task(task, spec=spec).spec.container.pull_options.registry_auth == "eyJ1c2VybmFtZSI6ImFubiJ9"
+    assert spec == render_spec(TEMPLATE)  # what other tasks share has none
+    assert not render_task(TASK).spec.container.HasField("pull_options")
+    assert "eyJ1" not in repr(task)
 
 
 def test_the_run_of_a_job_is_said_even_if_it_is_the_first() -> None:

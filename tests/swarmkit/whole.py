@@ -142,6 +142,7 @@ PASSED_OVER = {
     (TaskSpec, "runtime"),
     (TaskTemplate, "service_name"),
     (TaskTemplate, "iteration"),
+    (TaskTemplate, "credentials"),
 }
 
 

@@ -81,12 +81,21 @@ class NodesBackend(Protocol):
 class ServicesBackend(Protocol):
     """Services."""
 
-    async def create(self, spec: ServiceSpec, *, actor: Actor) -> ServiceId:
+    async def create(self, spec: ServiceSpec, *, registry_auth: str, actor: Actor) -> ServiceId:
         """Begin a service."""
         ...
 
-    async def update(self, service_id: ServiceId, version: Position, spec: ServiceSpec, *, actor: Actor) -> None:
-        """Give a service a new spec."""
+    async def update(
+        self,
+        service_id: ServiceId,
+        version: Position,
+        spec: ServiceSpec,
+        *,
+        registry_auth: str,
+        previous_registry_auth: bool,
+        actor: Actor,
+    ) -> None:
+        """Give a service a new spec; without credentials for its registry it keeps what it or its last spec has."""
         ...
 
     async def rollback(

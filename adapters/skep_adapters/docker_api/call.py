@@ -81,6 +81,11 @@ class Call:
         """Return a parameter of the query; empty if it was not given."""
         return self.request.query.get(name, "")
 
+    @property
+    def registry_auth(self) -> str:
+        """The credentials for a registry that are sent along: base64 of JSON. Never to be told."""
+        return self.request.headers.get("X-Registry-Auth", "")
+
     def truth(self, name: str, *, short: bool = False) -> bool:
         """Return a strict truth of the query, as `query.truth`."""
         return query.truth(name, self.param(name), short=short)

@@ -27,7 +27,7 @@ async def inspect(call: Call) -> web.StreamResponse:
     if call.registry is None or not (call.engine is not None or await call.read(_has_engines)):
         raise not_implemented("looking up images in registries where no Docker Engine runs tasks")
     try:
-        found = await call.registry.look_up(call.ref, _credentials(call.request.headers.get("X-Registry-Auth", "")))
+        found = await call.registry.look_up(call.ref, _credentials(call.registry_auth))
     except RegistryError as error:
         raise ApiError(error.status, str(error)) from error
     descriptor = {"mediaType": found.media_type, "digest": found.digest, "size": found.size}

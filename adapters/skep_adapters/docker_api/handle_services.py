@@ -34,9 +34,10 @@ async def list_services(call: Call) -> web.StreamResponse:
 
 
 async def create(call: Call) -> web.StreamResponse:
-    """Begin a service; credentials for its registry are not kept, since skep pulls no images."""
+    """Begin a service, with the credentials that its nodes need for its registry."""
     spec = await networks_resolved(call, await call.body(ServiceSpec))
-    answer: dict[str, Any] = {"ID": await call.cluster.services.create(spec, actor=call.actor)}
+    service_id = await call.cluster.services.create(spec, registry_auth=call.registry_auth, actor=call.actor)
+    answer: dict[str, Any] = {"ID": service_id}
     if warnings := call.warnings(spec):
         answer["Warnings"] = warnings
     return json_answer(answer, status=201)
@@ -54,14 +55,22 @@ async def update(call: Call) -> web.StreamResponse:
     spec = await networks_resolved(call, await call.body(ServiceSpec))
     version = call.version("service")
     service = await call.read(lambda state: find_service(state, call.ref))
-    if call.param("registryAuthFrom") not in ("", "spec", "previous-spec"):
+    keeps = call.param("registryAuthFrom")
+    if not call.registry_auth and keeps not in ("", "spec", "previous-spec"):
         raise ApiError(500, "unsupported registryAuthFrom value")
     warnings: list[str] = []
     match call.param("rollback"):
         case "previous":
             await call.cluster.services.rollback(service.id, version, actor=call.actor)
         case "" | "none":
-            await call.cluster.services.update(service.id, version, spec, actor=call.actor)
+            await call.cluster.services.update(
+                service.id,
+                version,
+                spec,
+                registry_auth=call.registry_auth,
+                previous_registry_auth=keeps == "previous-spec",
+                actor=call.actor,
+            )
             warnings = call.warnings(spec)
         case other:
             raise ApiError(500, f"unrecognized rollback option {other}")

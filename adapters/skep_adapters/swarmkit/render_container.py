@@ -2,6 +2,7 @@
 
 from google.protobuf.wrappers_pb2 import BoolValue
 from skep.model.container import ConfigReference, ContainerSpec, DnsConfig, FileTarget, HealthConfig, SecretReference
+from skep.ports.link import RegistryAuth
 
 from skep_adapters.swarmkit.instants import duration
 from skep_adapters.swarmkit.numbers import int32, int64, uint32
@@ -50,6 +51,11 @@ def render_container(container: ContainerSpec, *, pids: int = 0) -> specs_pb2.Co
         oom_score_adj=int64(container.oom_score_adj),
         pidsLimit=int64(pids),
     )
+
+
+def render_pull(auth: RegistryAuth) -> specs_pb2.ContainerSpec.PullOptions:
+    """Return how the image is pulled, with credentials in plain: never to be logged."""
+    return specs_pb2.ContainerSpec.PullOptions(registry_auth=auth.encoded)
 
 
 def _dns(dns: DnsConfig) -> specs_pb2.ContainerSpec.DNSConfig:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from skep.model.container import Driver
 from skep.model.network import Network
 from skep.model.service import GenericResource
 from skep.ports.link import AssignedTask
 
 from skep_adapters.swarmkit.numbers import uint64
+from skep_adapters.swarmkit.render_container import render_pull
 from skep_adapters.swarmkit.render_driver import render_annotations, render_driver
 from skep_adapters.swarmkit.render_endpoint import render_endpoint
 from skep_adapters.swarmkit.render_network import render_network
@@ -26,16 +26,14 @@ def render_task(
     spec: specs_pb2.TaskSpec | None = None,
     network: NetworkRenderer = render_network,
     resources: Sequence[GenericResource] = (),
-    default_log_driver: Driver | None = None,
 ) -> objects_pb2.Task:
     """Return a task.
 
     - `spec` is what `render_spec` makes of its template, for whoever sends many tasks of one;
-    - `resources` are those that the scheduler gave it;
-    - `default_log_driver` is the swarm's, for a spec that names none.
+    - `resources` are those that the scheduler gave it.
     """
     template = task.template
-    return objects_pb2.Task(
+    rendered = objects_pb2.Task(
         id=task.id,
         spec=spec if spec is not None else render_spec(template),
         service_id=task.service_id,
@@ -46,11 +44,15 @@ def render_task(
         desired_state=task.desired.name,
         networks=list(_attachments(task, network)),
         endpoint=render_endpoint(template, task.endpoint),
-        log_driver=render_driver(template.spec.log_driver or default_log_driver),
+        log_driver=render_driver(template.spec.log_driver),
         spec_version=types_pb2.Version(index=uint64(task.spec_version)),
         assigned_generic_resources=render_generic(resources),
         job_iteration=_iteration(template.iteration) if template.iteration is not None else None,
     )
+    if task.registry_auth is not None and rendered.spec.HasField("container"):
+        # not with the rest of the spec: what is remembered of a template holds nothing secret
+        rendered.spec.container.pull_options.CopyFrom(render_pull(task.registry_auth))
+    return rendered
 
 
 def _iteration(number: int) -> types_pb2.Version:

@@ -125,22 +125,28 @@ class RemoveNode(Command, frozen=True, tag="remove-node/1"):
 
 
 class CreateService(Command, frozen=True, tag="create-service/1"):
-    """Begin a service."""
+    """Begin a service, with `credentials` for the registry of its image."""
 
     service_id: ServiceId
     spec: ServiceSpec
+    credentials: Sealed | None = None
 
 
 class UpdateService(Command, frozen=True, tag="update-service/1"):
-    """Give a service a new spec."""
+    """Give a service a new spec.
+
+    Without `credentials` it keeps those that it has, or with `previous_credentials` those of its previous spec.
+    """
 
     service_id: ServiceId
     version: Position
     spec: ServiceSpec
+    credentials: Sealed | None = None
+    previous_credentials: bool = False
 
 
 class RollbackService(Command, frozen=True, tag="rollback-service/1"):
-    """Give a service the spec that it had before, or `spec`, which it was given at the position `to`."""
+    """Give a service the spec that it had before, or `spec` with `credentials`, given at the position `to`."""
 
     service_id: ServiceId
     version: Position
@@ -148,6 +154,7 @@ class RollbackService(Command, frozen=True, tag="rollback-service/1"):
     message: str = "manually requested rollback"
     to: Position = START
     spec: ServiceSpec | None = None
+    credentials: Sealed | None = None
 
 
 class ReportUpdate(Command, frozen=True, tag="report-update/1"):

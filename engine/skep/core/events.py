@@ -137,22 +137,27 @@ class NodeRemoved(Event, frozen=True, tag="node.removed/1"):
 
 
 class ServiceCreated(Event, frozen=True, tag="service.created/1"):
-    """A service began."""
+    """A service began; its `credentials` for the registry of its image are sealed."""
 
     service_id: ServiceId
     spec: ServiceSpec
+    credentials: Sealed | None = None
 
 
 class ServiceUpdated(Event, frozen=True, tag="service.updated/1"):
-    """A service's spec is now this; the one before is its previous spec. `outcome` is that of an update cut short."""
+    """A service's spec is now this, with these `credentials` or none; the one before is its previous spec.
+
+    `outcome` is that of an update cut short.
+    """
 
     service_id: ServiceId
     spec: ServiceSpec
     outcome: Outcome | None = None
+    credentials: Sealed | None = None
 
 
 class ServiceRolledBack(Event, frozen=True, tag="service.rolled-back/1"):
-    """A service's spec is `spec` again, as it was after `to`; `status` says that a rollback began.
+    """A service's spec is `spec` again with its `credentials`, as after `to`; `status` says that a rollback began.
 
     `outcome` is that of the update that it ends.
     """
@@ -163,6 +168,7 @@ class ServiceRolledBack(Event, frozen=True, tag="service.rolled-back/1"):
     status: UpdateStatus
     keep_previous: bool = True
     outcome: Outcome | None = None
+    credentials: Sealed | None = None
 
 
 class ServiceUpdateReported(Event, frozen=True, tag="service.update-reported/1"):

@@ -22,8 +22,12 @@ from skep.core.seat_index import judge_seats
 from skep.core.service_index import disuse, free_ports, hold_ports, use
 from skep.core.state import FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT, ClusterState
 from skep.model.ids import START, Position, ServiceId
+from skep.model.secret import Sealed
 from skep.model.service import JobStatus, Outcome, Service, ServiceSpec, TaskTemplate
 from skep.model.states import GOING, UpdateState
+
+#: How an outcome calls the credentials of a registry: as Swarm does in its own specs, where they are a part.
+CREDENTIALS = "TaskTemplate.ContainerSpec.PullOptions"
 
 #: So many outcomes of updates are kept for each service; the log has them all.
 OUTCOMES_MAX = 10
@@ -32,7 +36,8 @@ OUTCOMES_MAX = 10
 def service_created(state: ClusterState, event: ServiceCreated) -> None:
     """Begin a service."""
     service_id, spec = event.service_id, event.spec
-    state.templates[service_id] = {state.position: TaskTemplate.of(spec, 0 if spec.kind.is_job else None)}
+    template = TaskTemplate.of(spec, 0 if spec.kind.is_job else None, event.credentials)
+    state.templates[service_id] = {state.position: template}
     state.services[service_id] = Service(
         id=service_id,
         spec=spec,
@@ -41,6 +46,7 @@ def service_created(state: ClusterState, event: ServiceCreated) -> None:
         spec_version=state.position,
         created_at=state.time,
         updated_at=state.time,
+        credentials=event.credentials,
         job=JobStatus(0, state.time) if spec.kind.is_job else None,
     )
     state.spec_positions[service_id] = [state.position]
@@ -57,9 +63,10 @@ def service_updated(state: ClusterState, event: ServiceUpdated) -> None:
     """Give a service its new spec; its status of the update before is over."""
     service = state.services[event.service_id]
     state.services[event.service_id] = replace(
-        _respecified(state, service, event.spec),
+        _respecified(state, service, event.spec, event.credentials),
         previous_spec=service.spec,
         previous_written=service.written,
+        previous_credentials=service.credentials,
         update_status=None,
     )
     address_index.judge_service(state, event.service_id)
@@ -71,16 +78,17 @@ def service_rolled_back(state: ClusterState, event: ServiceRolledBack) -> None:
     """Give a service an earlier spec again."""
     service = state.services[event.service_id]
     state.services[event.service_id] = replace(
-        _respecified(state, service, event.spec),
+        _respecified(state, service, event.spec, event.credentials),
         previous_spec=service.spec if event.keep_previous else None,
         previous_written=service.written if event.keep_previous else START,
+        previous_credentials=service.credentials if event.keep_previous else None,
         update_status=event.status,
     )
     address_index.judge_service(state, event.service_id)
     _end_update(state, event.service_id, event.outcome)
     _judge_doubled(state, event.service_id)
     if not service.spec.kind.is_job:
-        _begin_update(state, state.services[event.service_id], service.spec)
+        _begin_update(state, state.services[event.service_id], service.spec, service.credentials)
 
 
 def service_update_reported(state: ClusterState, event: ServiceUpdateReported) -> None:
@@ -92,7 +100,7 @@ def service_update_reported(state: ClusterState, event: ServiceUpdateReported) -
     if event.status.state not in GOING:
         _end_update(state, service.id, event.outcome)
     elif service.id not in state.updates:
-        _begin_update(state, reported, service.previous_spec)
+        _begin_update(state, reported, service.previous_spec, service.previous_credentials)
     state.touched.keys[Topic.SERVICE, service.id] = None
 
 
@@ -115,11 +123,14 @@ def _judge_doubled(state: ClusterState, service_id: ServiceId) -> None:
         judge_seats(state, service_id)
 
 
-def _begin_update(state: ClusterState, service: Service, before: ServiceSpec | None) -> None:
+def _begin_update(state: ClusterState, service: Service, before: ServiceSpec | None, had: Sealed | None) -> None:
+    """Begin to note how an update goes, from the spec `before`, which had the credentials `had`."""
     status = service.update_status
     rollback = status is not None and status.state is UpdateState.ROLLBACK_STARTED
     rollout = rollout_of(service.spec, rollback=rollback)
     changed = differences(before, service.spec) if before is not None else ()
+    if before is not None and had != service.credentials:
+        changed = (*changed, CREDENTIALS)
     index = state.service_tasks.get(service.id)
     seats = len(index.stale) if index is not None else 0
     if service.spec.replicas is not None:
@@ -186,11 +197,11 @@ def _is_dynamic(published: int, target: int, service: Service) -> bool:
     return not any(p.published_port == published and p.target_port == target for p in asked)
 
 
-def _respecified(state: ClusterState, service: Service, spec: ServiceSpec) -> Service:
+def _respecified(state: ClusterState, service: Service, spec: ServiceSpec, credentials: Sealed | None) -> Service:
     """Return `service` with `spec`; its tasks keep their template if the new spec gives them an equal one."""
     templates = state.templates[service.id]
     job = JobStatus(service.job.iteration + 1, state.time) if service.job is not None else None
-    template = TaskTemplate.of(spec, job.iteration if job else None)
+    template = TaskTemplate.of(spec, job.iteration if job else None, credentials)
     # going back finds the template that tasks of then still bear, so that those are left alone
     spec_version = next((p for p in reversed(templates) if templates[p] == template), Position(0))
     if not spec_version:
@@ -210,6 +221,7 @@ def _respecified(state: ClusterState, service: Service, spec: ServiceSpec) -> Se
         version=state.position,
         written=state.position,
         updated_at=state.time,
+        credentials=credentials,
         job=job,
     )
     state.spec_positions[service.id].append(state.position)

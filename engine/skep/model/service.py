@@ -7,6 +7,7 @@ from msgspec import Struct, field
 
 from skep.model.container import ContainerSpec, Driver, Part
 from skep.model.ids import START, Instant, NetworkId, Position, ServiceId, TaskId
+from skep.model.secret import Sealed
 from skep.model.states import Mode, UpdateState
 
 
@@ -270,7 +271,7 @@ class TaskTemplate(Struct, frozen=True):
 
     Each run of a job has a template of its own: `iteration` tells them apart, and is None where there is no job.
     `dnsrr` says that the service has no address of its own where it could have one: to change that replaces tasks
-    (recorded in scenario 25).
+    (recorded in scenario 25). `credentials` are those of the image's registry.
     """
 
     service_name: str
@@ -279,9 +280,10 @@ class TaskTemplate(Struct, frozen=True):
     ports: tuple[PortConfig, ...] = ()
     iteration: int | None = None
     dnsrr: bool = False
+    credentials: Sealed | None = None
 
     @staticmethod
-    def of(spec: ServiceSpec, iteration: int | None = None) -> "TaskTemplate":
+    def of(spec: ServiceSpec, iteration: int | None = None, credentials: Sealed | None = None) -> "TaskTemplate":
         """Return the template that `spec` gives its tasks."""
         networks = spec.template.networks or spec.networks
         endpoint = spec.endpoint_spec
@@ -293,6 +295,7 @@ class TaskTemplate(Struct, frozen=True):
             ports=ports,
             iteration=iteration,
             dnsrr=endpoint is not None and endpoint.mode == "dnsrr" and bool(networks or ports),
+            credentials=credentials,
         )
 
 
@@ -300,7 +303,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """A service as the swarm keeps it.
 
     `version` is the position of its last change, `written` that of its last change by a client, `spec_version` the one
-    that set the template of its present tasks, `previous_written` the one that set its previous spec.
+    that set the template of its present tasks, `previous_written` the one that set its previous spec. Each spec has its
+    credentials for the registry of its image beside it, which no answer shows.
     """
 
     id: ServiceId
@@ -312,6 +316,8 @@ class Service(Struct, frozen=True, kw_only=True):
     updated_at: Instant
     previous_spec: ServiceSpec | None = None
     previous_written: Position = START
+    credentials: Sealed | None = None
+    previous_credentials: Sealed | None = None
     endpoint: Endpoint | None = None
     update_status: UpdateStatus | None = None
     job: JobStatus | None = None

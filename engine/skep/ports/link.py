@@ -78,10 +78,20 @@ class AssignedNetwork(Struct, frozen=True):
     aliases: tuple[str, ...] = ()
 
 
+class RegistryAuth(Struct, frozen=True):
+    """Credentials for a registry in plain, as a client sent them: base64 of JSON. Never logged: its repr hides them."""
+
+    encoded: str
+
+    def __repr__(self) -> str:
+        """Hide them."""
+        return "RegistryAuth()"
+
+
 class AssignedTask(Struct, frozen=True):
     """A task as its node's agent sees it; `endpoint` is what its service was given.
 
-    `resources` are the generic ones of its node that are its own.
+    `resources` are the generic ones of its node that are its own; `registry_auth` is for who pulls its image.
     """
 
     id: TaskId
@@ -98,6 +108,7 @@ class AssignedTask(Struct, frozen=True):
     networks: tuple[AssignedNetwork, ...] = ()
     endpoint: Endpoint | None = None
     resources: tuple[GenericResource, ...] = ()
+    registry_auth: RegistryAuth | None = None
 
     @property
     def name(self) -> str:

@@ -43,6 +43,7 @@ from skep.ports.link import (
 from skep.runtime.broker import Broker
 from skep.runtime.errors import EngineError
 from skep.runtime.liveness import Liveness
+from skep.runtime.pull_credentials import PullCredentials
 from skep.runtime.registrations import Registrations
 from skep.runtime.sealing import unseal
 from skep.runtime.session import Session
@@ -80,6 +81,7 @@ class Dispatcher:
         self.liveness = Liveness(writer, self.sessions)
         self._registrations = Registrations()
         self._unreadable: dict[SecretId, None] = {}
+        self._credentials = PullCredentials(keyring)
         #: set when any node registers, and then another one
         self._arrived = asyncio.Event()
         #: the keys of the data plane, sealed and in plain
@@ -199,7 +201,8 @@ class Dispatcher:
                     self._warn_of_unreadable(secret.id, error)
                 continue
             dependencies.append(AssignmentChange(replace(secret, data=data)))
-        return (*dependencies, *found.tasks, *found.removed)
+        tasks = await self._credentials.opened(found.tasks, self._writer.state)
+        return (*dependencies, *tasks, *found.removed)
 
     def _warn_of_unreadable(self, secret_id: SecretId, error: KeyringError) -> None:
         if secret_id not in self._unreadable:

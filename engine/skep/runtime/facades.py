@@ -35,13 +35,14 @@ from skep.core.state import ClusterState
 from skep.model.ids import ConfigId, NetworkId, NodeId, Position, SecretId, ServiceId
 from skep.model.network import Network, NetworkSpec
 from skep.model.node import Node, NodeSpec
-from skep.model.secret import Config, ConfigSpec, Secret, SecretSpec
+from skep.model.secret import Config, ConfigSpec, Sealed, Secret, SecretSpec
 from skep.model.service import Outcome, ReplicatedMode, Service, ServiceMode, ServiceSpec
 from skep.model.task import Task
 from skep.ports.clock import Ids
 from skep.runtime.engine import Engine
 from skep.runtime.errors import Unavailable
 from skep.runtime.names import new_name
+from skep.runtime.pull_credentials import destroy_key, seal_credentials
 from skep.runtime.sealing import mac_under, seal
 
 #: Who acts where nobody is named.
@@ -81,26 +82,59 @@ class Services(_Part):
         """Return a service; raise `Rejected` if there is none."""
         return await self._home.engine.writer.read(lambda s: find_service(s, ref))
 
-    async def create(self, spec: ServiceSpec, *, actor: Actor = EMBEDDED, command_id: str = "") -> ServiceId:
+    async def create(
+        self, spec: ServiceSpec, *, registry_auth: str = "", actor: Actor = EMBEDDED, command_id: str = ""
+    ) -> ServiceId:
         """Begin a service, and return its id. It converges afterwards: see `Cluster.converged`.
 
-        A spec without a name is given one.
+        A spec without a name is given one. `registry_auth` is for nodes that pull its image: base64 of JSON, as clients
+        of Docker send it. It is kept sealed.
 
         Sent twice with the same `command_id` it is created once, and the same id is returned.
         """
         service_id = ServiceId(self._home.ids.new())
-        at = await self._submit(CreateService(service_id, self._named(spec)), actor, command_id)
+        keyring = self._home.engine.store.keyring
+        sealed = await self._sealed(service_id, registry_auth)
+        try:
+            at = await self._submit(CreateService(service_id, self._named(spec), sealed), actor, command_id)
+        except (Rejected, Unavailable):
+            await destroy_key(keyring, service_id)
+            raise
         if not command_id:
             return service_id
 
         # it may be the second time: the record of the first one has the id
         recorded = await self._home.engine.store.log.read(Position(at - 1), limit=1)
         made = decode_record(recorded[0].body).events if recorded else ()
-        return next((e.service_id for e in made if isinstance(e, ServiceCreated)), service_id)
+        known = next((e.service_id for e in made if isinstance(e, ServiceCreated)), service_id)
+        if known != service_id:
+            await destroy_key(keyring, service_id)
+        return known
 
-    async def update(self, service_id: ServiceId, version: int, spec: ServiceSpec, *, actor: Actor = EMBEDDED) -> None:
-        """Give a service a new spec, based on `version` (of the service as it was read)."""
-        await self._submit(UpdateService(service_id, Position(version), self._named(spec)), actor)
+    async def update(
+        self,
+        service_id: ServiceId,
+        version: int,
+        spec: ServiceSpec,
+        *,
+        registry_auth: str = "",
+        previous_registry_auth: bool = False,
+        actor: Actor = EMBEDDED,
+    ) -> None:
+        """Give a service a new spec, based on `version` (of the service as it was read).
+
+        Without `registry_auth` it keeps what it has, or with `previous_registry_auth` what its previous spec had.
+        """
+        if registry_auth:
+            await self.get(service_id)  # what is not there gets no key
+        sealed = await self._sealed(service_id, registry_auth)
+        await self._submit(
+            UpdateService(service_id, Position(version), self._named(spec), sealed, previous_registry_auth), actor
+        )
+
+    async def _sealed(self, service_id: ServiceId, registry_auth: str) -> Sealed | None:
+        engine = self._home.engine
+        return await seal_credentials(engine.store.keyring, service_id, registry_auth, draw=engine.draw)
 
     def _named(self, spec: ServiceSpec) -> ServiceSpec:
         """Return `spec` with a name, made up where it has none; on an update too, which then renames (recorded)."""
@@ -125,9 +159,16 @@ class Services(_Part):
         if to is None:
             await self._submit(RollbackService(service_id, Position(version)), actor)
             return
-        spec = await self.spec_at(service_id, to)
+        then = await self._set_at(service_id, to)
         message = f"manually requested rollback to {to}"
-        command = RollbackService(service_id, Position(version), message=message, to=Position(to), spec=spec)
+        command = RollbackService(
+            service_id,
+            Position(version),
+            message=message,
+            to=Position(to),
+            spec=then.spec,
+            credentials=then.credentials,
+        )
         await self._submit(command, actor)
 
     async def rebalance(self, ref: str, *, budget: int, actor: Actor = EMBEDDED) -> None:
@@ -144,6 +185,9 @@ class Services(_Part):
 
     async def spec_at(self, ref: str, position: int) -> ServiceSpec:
         """Return the spec that a service was given at `position`, from the log; `Rejected` if it was given none."""
+        return (await self._set_at(ref, position)).spec
+
+    async def _set_at(self, ref: str, position: int) -> ServiceCreated | ServiceUpdated | ServiceRolledBack:
         service = await self.get(ref)
         if position in await self.specs(service.id):
             recorded = await self._home.engine.store.log.read(Position(position - 1), limit=1)
@@ -151,7 +195,7 @@ class Services(_Part):
                 if not isinstance(event, ServiceCreated | ServiceUpdated | ServiceRolledBack):
                     continue
                 if event.service_id == service.id:
-                    return event.spec
+                    return event
         raise Rejected.invalid(f"service {service.spec.name} was not specified at position {position}")
 
     async def outcomes(self, ref: str) -> tuple[Outcome, ...]:
@@ -159,8 +203,10 @@ class Services(_Part):
         return await self._home.engine.writer.read(lambda s: s.outcomes.get(find_service(s, ref).id, ()))
 
     async def remove(self, service_id: ServiceId, *, actor: Actor = EMBEDDED) -> None:
-        """End a service; its tasks stop afterwards."""
+        """End a service, and destroy the key of its credentials; its tasks stop afterwards."""
+        keyring = self._home.engine.store.keyring
         await self._submit(RemoveService(service_id), actor)
+        await destroy_key(keyring, service_id)
 
 
 class Nodes(_Part):

@@ -3,12 +3,15 @@
 from skep.core.state import ClusterState
 from skep.model.swarm import Cluster
 from skep.ports.keyring import Keyring
+from skep.runtime.pull_credentials import key_of
 from skep.runtime.writer import Writer
 
 
 def referenced(state: ClusterState) -> dict[str, None]:
     """Return the ids of all keys that the state needs."""
     keys = {s.sealed.key_id: None for s in state.secrets.values() if s.sealed is not None}
+    # a service can go back to any spec that it ever had, and to its credentials
+    keys |= {key_of(service_id): None for service_id in state.services}
     return keys | (needed_keys(state.cluster) if state.cluster is not None else {})
 
 

@@ -34,6 +34,7 @@ from skep.core.rules.service import check_service, needs_later, stored
 from skep.core.state import ClusterState
 from skep.model.container import ConfigReference, SecretReference
 from skep.model.ids import ConfigId, Position, SecretId, ServiceId
+from skep.model.secret import Sealed
 from skep.model.service import NetworkAttachment, PortConfig, Service, ServiceSpec, TaskTemplate, UpdateStatus
 from skep.model.states import GOING, Mode, UpdateState
 
@@ -46,12 +47,13 @@ def create_service(state: ClusterState, command: CreateService) -> tuple[Event, 
         raise Rejected(
             Code.ALREADY_EXISTS, f"name conflicts with an existing object: service {spec.name} already exists"
         )
-    return (ServiceCreated(command.service_id, spec),)
+    return (ServiceCreated(command.service_id, spec, command.credentials),)
 
 
 def update_service(state: ClusterState, command: UpdateService) -> tuple[Event, ...]:
     """Give a service a new spec, even an equal one: that too makes a version, as on Swarm."""
     service = _known(state, command.service_id)
+    credentials = _credentials(state, service, command)
     spec = _stored(state, command.spec)
     _check(state, spec, service)
     check_version(service, command.version)
@@ -60,7 +62,21 @@ def update_service(state: ClusterState, command: UpdateService) -> tuple[Event, 
     if spec.kind is not service.spec.kind:
         raise Rejected(Code.UNIMPLEMENTED, "service mode change is not allowed")
     outcome = outcome_of(state, service, SUPERSEDED, "a newer update of the service came before it was done")
-    return (ServiceUpdated(service.id, spec, outcome),)
+    return (ServiceUpdated(service.id, spec, outcome, credentials),)
+
+
+def _credentials(state: ClusterState, service: Service, command: UpdateService) -> Sealed | None:
+    """Return the credentials that go with a new spec: what is sent again is what it was, though sealed anew."""
+    sent = command.credentials
+    if sent is not None:
+        known = [service.credentials, service.previous_credentials]
+        known += [template.credentials for template in state.templates[service.id].values()]
+        return next((one for one in known if one is not None and one.mac == sent.mac), sent)
+    if not command.previous_credentials:
+        return service.credentials
+    if service.previous_spec is None:
+        raise Rejected.unknown("service does not have a previous spec", bare=True)
+    return service.previous_credentials
 
 
 def rollback_service(state: ClusterState, command: RollbackService) -> tuple[Event, ...]:
@@ -70,7 +86,7 @@ def rollback_service(state: ClusterState, command: RollbackService) -> tuple[Eve
     """
     service = _known(state, command.service_id)
     check_version(service, command.version)
-    spec, to = _earlier(state, service, command)
+    spec, credentials, to = _earlier(state, service, command)
     _check_references(state, spec, service)
     before = service.update_status
     # one that an update turned into began with that update (recorded in scenario 43)
@@ -84,19 +100,22 @@ def rollback_service(state: ClusterState, command: RollbackService) -> tuple[Eve
             status=status,
             keep_previous=not command.automatic,
             outcome=outcome_of(state, service, ROLLED_BACK, command.message),
+            credentials=credentials,
         ),
     )
 
 
-def _earlier(state: ClusterState, service: Service, command: RollbackService) -> tuple[ServiceSpec, Position]:
-    """Return the spec to go back to, and the position that set it."""
+def _earlier(
+    state: ClusterState, service: Service, command: RollbackService
+) -> tuple[ServiceSpec, Sealed | None, Position]:
+    """Return the spec to go back to, its credentials, and the position that set it."""
     if command.spec is None:
         if service.previous_spec is None:
             raise Rejected.precondition(f"service {service.id} does not have a previous spec")
-        return service.previous_spec, service.previous_written
+        return service.previous_spec, service.previous_credentials, service.previous_written
     if command.to not in state.spec_positions[service.id]:
         raise Rejected.invalid(f"service {service.spec.name} was not specified at position {command.to}")
-    return command.spec, command.to
+    return command.spec, command.credentials, command.to
 
 
 def can_roll_back(state: ClusterState, service: Service) -> bool:

@@ -22,7 +22,8 @@ from skep.model.swarm import (
 
 P = TypeVar("P", bound=Part)
 
-#: A log driver that is sent here is not kept (recorded).
+#: A log driver that is sent here is not kept (recorded): SwarmKit has a default for tasks, and Docker's API never fills
+#: it in. So a task's lines go where its service says, or else where its engine does.
 _NO_TASK_DEFAULTS = TaskDefaults()
 
 #: A certificate must outlive the time in which it is renewed, in nanoseconds.

@@ -20,7 +20,7 @@ from skep.core.plan.plan import CONTENT, Ids, Plan, earliest
 from skep.core.policy import Rollout, rollout_of
 from skep.core.progress import UpdateProgress
 from skep.core.state import ClusterState
-from skep.model.ids import Instant, NodeId, Seat, ServiceId, TaskId
+from skep.model.ids import Instant, NodeId, Position, Seat, ServiceId, TaskId
 from skep.model.service import Placement, Service, TaskTemplate, UpdateStatus
 from skep.model.states import TaskState, UpdateState
 from skep.model.task import Task
@@ -93,24 +93,35 @@ def _adopt(state: ClusterState, service: Service, index: ServiceTasks) -> Plan |
 def _adoptable(state: ClusterState, service: Service, index: ServiceTasks) -> Iterator[TaskId]:
     """Yield the tasks whose template differs in its placement alone, and whose node fulfils the present constraints.
 
-    As in SwarmKit: other preferences, and another maximum on a node, are for tasks to come.
+    As in SwarmKit: other preferences, and another maximum on a node, are for tasks to come. And those whose template
+    differs in its credentials alone, once they have their image.
     """
     templates = state.templates[service.id]
-    wanted = _without_placement(templates[service.spec_version])
-    same = {v: None for v, template in templates.items() if _without_placement(template) == wanted}
-    if len(same) == 1:
+    present = templates[service.spec_version]
+    moved = _all_but(templates, present, "placement")
+    entitled = _all_but(templates, present, "credentials")
+    if len(moved) == len(entitled) == 1:
         return
     placement = service.spec.template.placement or ANYWHERE
     for task_id in index.stale.values():
-        task = state.tasks[task_id]
+        task, version = state.tasks[task_id], state.tasks[task_id].origin.spec_version
         node = state.nodes.get(task.node_id)
-        if not task.wanted or node is None or task.origin.spec_version not in same:
+        if not task.wanted or node is None:
             continue
-        if matches_all(placement.constraints, node):
+        has_image = TaskState.READY <= task.state <= TaskState.RUNNING
+        if (has_image and version in entitled) or (version in moved and matches_all(placement.constraints, node)):
             yield task_id
 
 
-def _without_placement(template: TaskTemplate) -> TaskTemplate:
+def _all_but(templates: dict[Position, TaskTemplate], present: TaskTemplate, part: str) -> dict[Position, None]:
+    """Return which templates are as the present one but for one part, the present one among them."""
+    wanted = _without(present, part)
+    return {version: None for version, template in templates.items() if _without(template, part) == wanted}
+
+
+def _without(template: TaskTemplate, part: str) -> TaskTemplate:
+    if part == "credentials":
+        return replace(template, credentials=None)
     return replace(template, spec=replace(template.spec, placement=None))
 
 
