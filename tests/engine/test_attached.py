@@ -3,6 +3,7 @@
 import anyio
 import anyio.lowlevel
 import pytest
+import skep
 from skep.model.ids import NetworkId
 from skep.runtime import attached
 from skep.runtime.attached import SETTLES_S, Attached
@@ -46,3 +47,10 @@ async def test_a_network_without_an_address_left_holds_nothing_up_for_ever(monke
     monkeypatch.setattr(attached, "WAIT_S_MAX", 0.05)
     with anyio.fail_after(5):
         await Attached().known([ONE])
+
+
+async def test_a_task_on_a_network_of_each_nodes_own_waits_for_no_address() -> None:
+    async with skep.Cluster.open(nodes=1) as cluster:
+        await cluster.services.create(skep.service_spec("web", "demo", networks=["host"]))
+        with anyio.fail_after(attached.WAIT_S_MAX / 2):
+            await cluster.converged("web")
