@@ -1,13 +1,14 @@
 """One stream of what several nodes publish."""
 
 import asyncio
+import contextlib
 import random
 
 import pytest
-from skep.lines.collector import LineCollector
+from skep.lines.collector import BYTES_HELD_MAX, LineCollector
 from skep.lines.merge import TimeOrder
 from skep.model.ids import Instant, NodeId, ServiceId, TaskId
-from skep.ports.lines import Line, Stream
+from skep.ports.lines import LINE_BYTES_MAX, Line, Stream
 from skep.ports.link import LineOptions, PublishedLine
 
 A, B = NodeId("a"), NodeId("b")
@@ -93,6 +94,24 @@ async def test_a_node_that_is_heard_now_and_then_is_waited_for() -> None:
             await asyncio.sleep(4)
             await collector.publish(A, [line(A, at)], close=at == 4)
     assert texts(reader.lines) == ["a0", "a1", "a2", "a3", "a4"]
+
+
+async def test_a_node_waits_while_many_bytes_of_it_are_held_though_they_are_few_lines() -> None:
+    collector = LineCollector(PAST, [A], deadline_s=5)
+    long = PublishedLine(TaskId("t"), ServiceId("s"), A, Line(Instant(1), Stream.STDOUT, bytes(LINE_BYTES_MAX)))
+    batch = [long] * 16
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while True:
+                await collector.publish(A, batch, close=False)
+                sent += len(batch) * LINE_BYTES_MAX
+    assert sent == BYTES_HELD_MAX
+    async with asyncio.TaskGroup() as group:
+        last = group.create_task(collector.publish(A, batch, close=True))
+        read = await Reader(collector).read()
+    assert last.result()
+    assert len(read) * LINE_BYTES_MAX == sent + len(batch) * LINE_BYTES_MAX
 
 
 async def test_a_node_waits_while_much_of_it_is_held_and_all_comes_in_order() -> None:

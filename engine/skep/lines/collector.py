@@ -1,8 +1,9 @@
 """One stream of what several nodes publish.
 
 - The past is merged in order of time, over all tasks of all nodes; then, when following, what comes, as it comes.
-- A node's lines are held up to a bound; past it the node waits. So the merge is exact if each node sends in order of
-  time (our agents do), and for one that does not (Docker Engines send task by task) as far as the bound reaches.
+- A node's lines are held up to a bound, of lines and of bytes; past it the node waits. So the merge is exact if each
+  node sends in order of time (our agents do), and for one that does not (Docker Engines send task by task) as far as
+  the bound reaches.
 - A node that is heard neither lines nor an end for `deadline_s` is not waited for, and is named at the end.
 """
 
@@ -19,6 +20,11 @@ from skep.ports.link import LineOptions, PublishedLine
 #: Lines held over all nodes, and for each at least: one batch of an agent's.
 LINES_HELD_MAX = 65_536
 NODE_LINES_MIN = 256
+
+#: Bytes of lines held over all nodes, and for each at least: a line may have 16 KiB. What a node sent at once is taken
+#: as a whole, and may go beyond.
+BYTES_HELD_MAX = 32 * 1024 * 1024
+NODE_BYTES_MIN = 64 * 1024
 
 #: How long who follows waits for the past of all nodes before what is there is given.
 FOLLOW_S = 0.5
@@ -43,6 +49,7 @@ class _Source(Struct):
     """What is known of a node. It is ready when nothing older than what it sent is to be waited for."""
 
     held: int = 0
+    held_bytes: int = 0
     full: bool = False
     ended: bool = False
     silent: bool = False
@@ -57,6 +64,7 @@ class LineCollector:
         self._follow = options.follow
         self._deadline_s = deadline_s
         self._capacity = max(NODE_LINES_MIN, LINES_HELD_MAX // max(1, len(nodes)))
+        self._capacity_bytes = max(NODE_BYTES_MIN, BYTES_HELD_MAX // max(1, len(nodes)))
         self._sources = {node_id: _Source() for node_id in nodes}
         self._unready: dict[NodeId, None] = dict.fromkeys(nodes)
         self._order = TimeOrder()
@@ -80,7 +88,7 @@ class LineCollector:
             source = self._sources[node_id] = _Source()
             self._unready[node_id] = None
         source.heard_at_s = asyncio.get_running_loop().time()
-        while source.held >= self._capacity and not self._closed:
+        while self._is_full(source) and not self._closed:
             source.room.clear()
             await source.room.wait()
         if self._closed:
@@ -89,7 +97,8 @@ class LineCollector:
             if line.node_id == node_id:
                 self._order.push(line)
                 source.held += 1
-        source.full = source.held >= self._capacity
+                source.held_bytes += len(line.line.data)
+        source.full = self._is_full(source)
         source.ended = source.ended or close or (self._follow and not lines)
         if source.full or source.ended:
             self._unready.pop(node_id, None)
@@ -130,11 +139,16 @@ class LineCollector:
             for source in self._sources.values():
                 source.room.set()
 
+    def _is_full(self, source: _Source) -> bool:
+        return source.held >= self._capacity or source.held_bytes >= self._capacity_bytes
+
     def _pop(self) -> PublishedLine:
         line = self._order.pop()
         source = self._sources[line.node_id]
         source.held -= 1
-        if source.full and source.held <= self._capacity // 2:
+        source.held_bytes -= len(line.line.data)
+        half = source.held <= self._capacity // 2 and source.held_bytes <= self._capacity_bytes // 2
+        if source.full and half:
             source.full = False
             source.room.set()
             if not source.ended and not source.silent:
