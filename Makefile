@@ -68,9 +68,11 @@ fmt: $(VENV)/installed-test
 tables: $(VENV)/installed-test
 	@$(BIN)/python docs/generate.py
 
-# the recorded scenarios against skep: make parity NAMES="01 30", PEER=1 for a real swarm beside it, KEEP=folder
+# the recorded scenarios against skep: make parity NAMES="01 30", PEER=1 for a real swarm beside it, KEEP=folder,
+# PAGE=1 to write docs/compatibility.md anew
 parity: $(VENV)/installed-test
-	@$(BIN)/python -m tests.parity $(NAMES) $(if $(PEER),--peer) $(if $(KEEP),--keep $(KEEP)) --jobs $(JOBS)
+	@$(BIN)/python -m tests.parity $(NAMES) $(if $(PEER),--peer) $(if $(KEEP),--keep $(KEEP)) \
+	  $(if $(PAGE),--page docs/compatibility.md) --jobs $(JOBS)
 
 # SwarmKit's messages and stubs, from the .proto files
 proto: $(VENV)/installed-test

@@ -1,8 +1,8 @@
 """Run scenarios against skep and compare each with its recording: one line a scenario, and the sum.
 
 `--peer` runs each against a real swarm as well, which shows how much two runs of that differ. `--part 1/2` takes every
-second scenario. `--keep` is a folder for recordings, logs and differences. The exit code is 1 if anything differs that
-is not listed.
+second scenario. `--keep` is a folder for recordings, logs and differences; `--page` is written anew with what came of
+all scenarios. The exit code is 1 if anything differs that is not listed.
 """
 
 import json
@@ -23,7 +23,7 @@ from rich.progress import Progress
 
 from tests.engines.machine import sweep
 from tests.engines.surroundings import missing
-from tests.parity import listed, scenario
+from tests.parity import listed, report, scenario
 from tests.parity.compare import compared
 from tests.parity.driver import Driver
 from tests.parity.nodes import Images, Nodes
@@ -102,7 +102,14 @@ app = cyclopts.App(help=__doc__)
 
 
 @app.default
-def main(*names: str, part: str = "1/1", peer: bool = False, jobs: int = 2, keep: Path | None = None) -> int:
+def main(
+    *names: str,
+    part: str = "1/1",
+    peer: bool = False,
+    jobs: int = 2,
+    keep: Path | None = None,
+    page: Path | None = None,
+) -> int:
     """Run the scenarios whose names begin so, or all."""
     console = Console(highlight=False, soft_wrap=True)
     if sentence := missing():
@@ -127,6 +134,9 @@ def main(*names: str, part: str = "1/1", peer: bool = False, jobs: int = 2, keep
     for each, found in results.items():
         console.print(f"{'a real swarm' if each else 'skep'}: {total(found)}")
     console.print(f"recordings and differences: {folder}")
+    if page is not None:
+        assert len(results[False]) == len(scenario.names()), "the page is about all scenarios"
+        page.write_text(report.page(results[False]))
     return 0 if all(each.good for each in results[False]) else 1
 
 
