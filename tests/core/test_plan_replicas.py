@@ -1,11 +1,14 @@
 """A replicated service has as many slots in use as replicas are wanted (FACTS, chapter 5)."""
 
+import pytest
 from skep.core.commands import RemoveService
 from skep.core.events import TasksCreated, TasksDesired
+from skep.core.plan import CONTENT, PLANS
 from skep.model.build import service_spec
 from skep.model.service import RestartPolicy
 from skep.model.states import TaskState
 from skep.testing.core_swarm import CoreSwarm
+from skep.testing.sources import NumberedIds
 
 
 def test_a_new_service_gets_a_task_in_each_slot_from_one_on() -> None:
@@ -136,3 +139,16 @@ def test_tasks_removed_at_once_are_one_event() -> None:
     swarm.settle()
     assert len(swarm.events(TasksDesired, after=before)) == 1
     swarm.check()
+
+
+def test_while_a_removed_services_tasks_stop_its_plan_looks_at_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    swarm = CoreSwarm(nodes=2)
+    web = swarm.create(service_spec("web", "demo", replicas=5))
+    swarm.quiet()
+    swarm.scale(web, 3)
+    swarm.submit(RemoveService(web))
+    swarm.settle()
+    swarm.check()
+    assert {task.desired for task in swarm.tasks(web)} == {TaskState.REMOVE}
+    monkeypatch.setattr(swarm.state, "tasks", {})
+    assert PLANS["replicas"](swarm.state, web, swarm.now, NumberedIds("probe")) == CONTENT

@@ -84,6 +84,7 @@ class ServiceTasks:
     - `stale[seat]`: the task to replace where no wanted one bears the service's present template;
     - `doubled` counts seats with several wanted tasks; `overlapping` are those in which all but one may stop;
     - `reapable`: of no use any more; `crowded`: seats with more history than is kept;
+    - `removing` counts those that are desired REMOVE;
     - `spec_refs`: how many tasks name each template; `needs` and `demands`: what those ask, and take, of their node,
       of the few that do;
     - `on_node`: how many wanted tasks that have not ended each node has.
@@ -102,6 +103,7 @@ class ServiceTasks:
         "overlapping",
         "pending",
         "reapable",
+        "removing",
         "running",
         "seats",
         "spec_refs",
@@ -138,6 +140,7 @@ class ServiceTasks:
         self.demands: dict[Position, Demand] = NOTHING
         self.on_node: dict[NodeId, int] = NOTHING
         self.running = 0
+        self.removing = 0
         self.doubled = 0
 
     def index(self, name: str) -> dict[Any, Any]:

@@ -192,6 +192,7 @@ def _enter(state: ClusterState, of: ServiceTasks, task: Task) -> None:
         else:
             _enter_alive(state, of, task)
         return
+    of.removing += task.desired is TaskState.REMOVE
     if status > RUNNING:
         state.touched.keys[Topic.STOPPED, origin.service_id] = None
     # of one that waited for its node to be confirmed no agent ever heard: it will never be said to have stopped
@@ -226,6 +227,7 @@ def _leave(state: ClusterState, of: ServiceTasks, task: Task) -> None:
         of.running -= 1
     of.reapable.pop(task_id, None)
     if task.desired > COMPLETE:
+        of.removing -= task.desired is TaskState.REMOVE
         return
     state.touched.keys[Topic.WANTED, origin.service_id] = None
     if status is COMPLETE and task.desired is COMPLETE:

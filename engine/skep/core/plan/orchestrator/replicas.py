@@ -81,11 +81,9 @@ def _scale_down(state: ClusterState, service: Service, surplus: int) -> Plan:
 
 def _remove_all(state: ClusterState, index: ServiceTasks | None) -> Plan:
     """Want every task of a removed service gone, ROWS_MAX at a time: one record must hold them."""
-    if index is None:
+    if index is None or index.removing == len(index.all):
         return CONTENT
     rows = [i for i in index.all if state.tasks[i].desired is not TaskState.REMOVE]
-    if not rows:
-        return CONTENT
     first = tuple(rows[:ROWS_MAX])
     cause = max(state.tasks[i].version for i in first)
     return Plan((DesireTasks(first, TaskState.REMOVE),), cause=cause, more=len(rows) > ROWS_MAX)
