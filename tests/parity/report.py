@@ -9,14 +9,14 @@ HEAD = """# Compatibility
 
 What the unmodified docker client, 28.2.2 at API 1.41, types and prints, and every request that it makes, compared with
 recordings of a real swarm: Docker 20.10.24. `make parity` runs the recorded scenarios and compares, step by step and
-exchange by exchange; `make parity PAGE=1` writes this page anew. `PEER=1` runs each scenario against a real swarm as well.
-`make test` fails on any difference that is not listed here.
+exchange by exchange; `make parity PAGE=1` writes this page anew. `PEER=1` runs each scenario against a real swarm as
+well. `make test` fails on any difference that is not listed here.
 
 An exchange is equal if method, path, query, body and status are, the headers that say something, and the answer: each
 field, each word, each code, in order. Ids may be others, if each is always the same one. Taken out before are instants,
 tokens, keys, host parts of addresses on overlay networks, process ids, version numbers, what is the machine's (kernel,
 memory, folders), and the requests by which a client that waits looks again and again. Two headers are not compared:
-`Server`, which says skep, and `Transfer-Encoding`, since skep says how long an answer is where Docker sends it in chunks.
+`Server`, which says skep, and `Transfer-Encoding`, since skep says how long an answer is where Docker sends chunks.
 
 """
 

@@ -1,0 +1,115 @@
+"""The comparison finds what differs, and only that."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from tests.parity import listed, scenario
+from tests.parity.__main__ import parted, reference
+from tests.parity.compare import Difference, compared
+from tests.parity.listed import Entry
+from tests.parity.recorder import Row
+from tests.parity.result import judged
+
+A, B, C, D = (letter * 24 + "1" for letter in "abcd")
+
+
+def recording(*exchanges: Row, stdout: str = "", cli: str = "docker x") -> list[Row]:
+    step: Row = {"kind": "step", "step": 1, "node": "node1", "cli": cli, "exit": 0, "stdout": stdout, "stderr": ""}
+    return [step, *({"kind": "exchange", "step": 1, "seq": at, **each} for at, each in enumerate(exchanges))]
+
+
+def got(path: str, answer: Any, **more: Any) -> Row:
+    return {"method": "GET", "path": path, "query": {}, "status": 200, "response_json": answer, **more}
+
+
+def found(reference: list[Row], other: list[Row]) -> list[str]:
+    return [difference.what for difference in compared(reference, other).differences]
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_a_recording_is_equal_to_itself(name: str) -> None:
+    rows = reference(name)
+    assert compared(rows, copy.deepcopy(rows)).differences == ()
+
+
+def test_other_ids_are_equal_if_each_is_always_the_same_one() -> None:
+    rows = recording(got(f"/tasks/{A}", {"ID": A}), got("/x", {"ServiceID": B}))
+    assert found(rows, recording(got(f"/tasks/{C}", {"ID": C}), got("/x", {"ServiceID": D}))) == []
+    assert found(rows, recording(got(f"/tasks/{C}", {"ID": C}), got("/x", {"ServiceID": C}))) == ["GET /x"]
+
+
+def test_a_shortened_id_is_that_of_the_long_one() -> None:
+    rows = recording(got("/x", [{"ID": A}, {"ID": B}]), stdout=f"{A[:12]}  one\n")
+    other = recording(got("/x", [{"ID": C}, {"ID": D}]), stdout=f"{C[:12]}   one\n")
+    assert found(rows, other) == []
+    assert found(rows, recording(got("/x", [{"ID": C}, {"ID": D}]), stdout=f"{D[:12]}  one\n")) == ["cli"]
+
+
+@pytest.mark.parametrize(
+    ("their", "our"),
+    [
+        ({"a": 1}, {"a": 1, "b": None}),
+        ({"a": []}, {"a": None}),
+        ({"a": 0}, {"a": 0.0}),
+        ({"a": "no such service"}, {"a": "no such service."}),
+        ({"Env": ["A", "B"]}, {"Env": ["B", "A"]}),
+    ],
+)
+def test_another_answer_is_a_difference(their: Any, our: Any) -> None:
+    assert found(recording(got("/x", their)), recording(got("/x", our))) == ["GET /x"]
+
+
+def test_another_status_or_header_is_a_difference() -> None:
+    rows = recording(got("/x", {}, response_headers={"content-type": "application/json", "server": "Docker/20.10"}))
+    assert found(rows, recording(got("/x", {}, response_headers={"content-type": "text/plain"}))) == ["GET /x"]
+    assert found(rows, recording(got("/x", {}, response_headers={"content-type": "application/json"}))) == []
+    assert found(recording(got("/x", {})), recording(got("/x", {}, status=201))) == ["GET /x"]
+
+
+def test_a_request_more_or_less_is_a_difference() -> None:
+    rows = recording(got("/x", {}), got("/y", {}))
+    assert found(rows, recording(got("/y", {}))) == ["GET /x"]
+    assert found(recording(got("/y", {})), rows) == ["GET /x"]
+
+
+def test_a_step_that_was_not_done_is_a_difference() -> None:
+    assert found(recording(), []) == ["cli"]
+
+
+def test_instants_and_addresses_of_overlays_are_not_compared_but_their_subnets_are() -> None:
+    rows = recording(got("/x", {"At": "2026-01-02T03:04:05.6Z", "Addr": "10.0.1.7/24"}))
+    assert found(rows, recording(got("/x", {"At": "2025-01-02T03:04:05Z", "Addr": "10.0.1.9/24"}))) == []
+    assert found(rows, recording(got("/x", {"At": "2025-01-02T03:04:05Z", "Addr": "10.0.2.7/24"}))) == ["GET /x"]
+
+
+def test_what_is_listed_has_its_reason_and_all_else_is_told() -> None:
+    comparison = compared(recording(got("/x", {}), got("/y", {})), recording(got("/x", [1]), got("/y", [1])))
+    entry = Entry(why="so", kind="purpose", what="GET /x", lines=r"[-+].*response_json.*|\+ +1|\+ +\]|.*")
+    result = judged("01", comparison, [entry])
+    assert result.listed == {"purpose": 1}
+    assert [each.what for each in result.unlisted] == ["GET /y"]
+    assert (result.counted, result.equal, result.good) == (3, 1, False)
+
+
+def test_what_is_excluded_is_not_counted() -> None:
+    comparison = compared(recording(got("/x", {}), got("/y", {})), recording(got("/x", [1]), got("/y", {})))
+    result = judged("01", comparison, [Entry(why="so", kind="managers", scenario="01")])
+    assert (result.counted, result.equal, result.excluded, result.good) == (2, 2, 1, True)
+
+
+def test_an_entry_covers_only_lines_that_it_names() -> None:
+    entry = Entry(why="so", kind="noise", lines='[-+] +"a": .*')
+    assert entry.covers("01", Difference(1, "", "cli", ("  {", '-  "a": 1', '+  "a": 2')))
+    assert not entry.covers("01", Difference(1, "", "cli", ("  {", '-  "a": 1', '+  "b": 2')))
+
+
+def test_every_entry_is_of_a_scenario_that_there_is() -> None:
+    assert {entry.scenario for entry in listed.read()} <= {"", *scenario.names()}
+
+
+def test_parts_together_are_all_scenarios_once() -> None:
+    names = scenario.names()
+    parts = [parted(names, f"{number}/3") for number in (1, 2, 3)]
+    assert sorted(name for part in parts for name in part) == names
