@@ -24,6 +24,13 @@ REFUSED = [
     (("up", "--advertise-addr", "10.0.0.1:2377"), "--advertise-addr", "without a port"),
     (("up", "--listen-addr", "here"), "--listen-addr 'here'", "must be HOST:PORT"),
     (("up", "--listen-addr", "127.0.0.1:65536"), "--listen-addr '127.0.0.1:65536'", "65535 at most"),
+    (
+        ("up", "--insecure-registry", "http://r:5000"),
+        "--insecure-registry 'http://r:5000'",
+        "must be HOST or HOST:PORT",
+    ),
+    (("up", "--insecure-registry", "r:65536"), "--insecure-registry 'r:65536'", "65535 at most"),
+    (("up", "--insecure-registry", "r", "--insecure-registry", "r/x"), "--insecure-registry 'r/x'", "HOST"),
     (("up", "--engine", "tcp://1.2.3.4:1"), "--engine 'tcp://1.2.3.4:1'", "must be unix://PATH"),
     (("up", "--engine", "unix:///none.sock"), "--engine unix:///none.sock", "no Docker Engine answers there"),
     (("up", "--engine", "unix:///none.sock", "--nodes", "2"), "--engine unix:///none.sock", "one engine is one node"),

@@ -16,6 +16,7 @@ from tests.cli.conftest import Daemon
 @pytest.fixture
 def unit(home: Path, capsys: pytest.CaptureFixture[str]) -> str:
     words = ("--data", f"{home}/my $data", "--nodes", "3", "-H", "unix:///run/a%b.sock", "--executor", "simulated")
+    words += ("--insecure-registry", "r:5000", "--insecure-registry", "s")
     assert main(["systemd-unit", *words]) == 0
     return capsys.readouterr().out
 
@@ -25,7 +26,8 @@ def test_the_unit_runs_this_skep_with_the_same_options(unit: str, home: Path) ->
     program, _, options = start.removeprefix("ExecStart=").partition(" up ")
     assert Path(program.split()[0]).parent == Path(sys.executable).parent
     data = f'--data "{home}/my $$data"'
-    assert options == f'{data} -H "unix:///run/a%%b.sock" --executor simulated --nodes 3'
+    registries = "--insecure-registry r:5000 --insecure-registry s"
+    assert options == f'{data} -H "unix:///run/a%%b.sock" {registries} --executor simulated --nodes 3'
     for line in ("Type=notify", "Restart=always", "KillMode=mixed", "Delegate=yes", "WantedBy=multi-user.target"):
         assert line in unit.splitlines()
 

@@ -106,7 +106,7 @@ async def _opened(options: UpOptions, local: Path | None) -> AsyncIterator[Clust
             api_max=options.api_max,
             unsupported=unsupported(options, local),
             engine=local,
-            registry=RegistryClient(),
+            registry=RegistryClient(insecure=options.insecure_registry),
         )
         for path in options.sockets:
             await stack.enter_async_context(api.serve_unix(path))

@@ -30,6 +30,8 @@ PORT_MAX = 65_535
 
 _LISTEN_ADDR = re.compile(r"(?:[0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 
+_REGISTRY = re.compile(r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
+
 _API_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 
 
@@ -88,6 +90,17 @@ class UpOptions:
         ),
     ] = ""
 
+    insecure_registry: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative=(),
+            consume_multiple=False,
+            show_default=False,
+            help="Registry to ask for digests without checking its certificate, or without TLS, HOST[:PORT]; "
+            "may be given several times. Engines that pull from it have a setting of their own.",
+        ),
+    ] = ()
+
     api_max: Annotated[str, Parameter(help="Newest version of the Docker API to speak.")] = API_MAX
 
     @property
@@ -126,6 +139,8 @@ def check(options: UpOptions) -> None:
         raise OptionError(f"--catalog {options.catalog}: only --executor process runs what a catalogue says")
     _check_listen(options.listen_addr)
     _check_advertise(options.advertise_addr)
+    for registry in options.insecure_registry:
+        _check_registry(registry)
     version = options.api_max
     if not _API_VERSION.fullmatch(version) or not _numbers(API_MIN) <= _numbers(version) <= _numbers(API_MAX):
         raise OptionError(f"--api-max {version!r}: must be a version of the Docker API from {API_MIN} to {API_MAX}")
@@ -144,6 +159,16 @@ def _check_listen(address: str) -> None:
         raise OptionError(f"--listen-addr {address!r}: must be HOST:PORT, an IPv6 host in brackets")
     if address and int(address.rpartition(":")[2]) > PORT_MAX:
         raise OptionError(f"--listen-addr {address!r}: a port is {PORT_MAX} at most")
+
+
+def _check_registry(registry: str) -> None:
+    if not _REGISTRY.fullmatch(registry):
+        raise OptionError(
+            f"--insecure-registry {registry!r}: must be HOST or HOST:PORT, as names of images begin with it"
+        )
+    port = registry.rpartition("]")[2].partition(":")[2]
+    if port and int(port) > PORT_MAX:
+        raise OptionError(f"--insecure-registry {registry!r}: a port is {PORT_MAX} at most")
 
 
 def _check_engine(options: UpOptions) -> None:

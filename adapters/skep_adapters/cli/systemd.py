@@ -50,11 +50,13 @@ def _command(options: UpOptions) -> Iterator[str]:
     yield from ("up", "--data", str(options.directory))
     for host in options.host:
         yield from ("-H", f"{UNIX}{Path(host.removeprefix(UNIX)).absolute()}")
+    for registry in options.insecure_registry:
+        yield from ("--insecure-registry", registry)
     if options.catalog is not None:
         yield from ("--catalog", str(options.catalog.expanduser().absolute()))
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if field.name not in ("data", "host", "catalog") and value != field.default:
+        if field.name not in ("data", "host", "catalog", "insecure_registry") and value != field.default:
             yield from (f"--{field.name.replace('_', '-')}", str(value))
 
 

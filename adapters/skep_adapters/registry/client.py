@@ -1,13 +1,13 @@
 """The client: from the name of an image to its digest and platforms.
 
-Every registry is asked over https with its certificate checked, but those of this very machine (127.0.0.0/8 and ::1),
-which Docker takes for insecure: over https unchecked first, then over http.
+Every registry is asked over https with its certificate checked, but insecure ones: over https unchecked first, then
+over http. As with Docker, those are the ones of this very machine (127.0.0.0/8 and ::1), and those that it is told of.
 """
 
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import aiohttp
 from skep.ports.registry import ImageFound, Platform, RegistryError
@@ -32,17 +32,22 @@ _HEAD_BYTES_MAX = 64 * 1024
 
 
 class RegistryClient:
-    """Asks registries; keeps neither connections nor tokens. `timeout_s` bounds one look-up."""
+    """Asks registries; keeps neither connections nor tokens. `timeout_s` bounds one look-up.
 
-    def __init__(self, *, timeout_s: float = TIMEOUT_S) -> None:
+    `insecure` are registries as names of images begin with them, HOST or HOST:PORT. Whoever is between here and there
+    reads the credentials that are sent to them.
+    """
+
+    def __init__(self, *, timeout_s: float = TIMEOUT_S, insecure: Collection[str] = ()) -> None:
         self._timeout_s = timeout_s
+        self._insecure = frozenset(host.lower() for host in insecure)
 
     async def look_up(self, image: str, credentials: Mapping[str, str]) -> ImageFound:
         """Return what `image` is, as `skep.ports.registry.Registry`."""
         wanted = reference.parse(image)
         try:
             async with asyncio.timeout(self._timeout_s), _session() as http:
-                return await _looked_up(http, wanted, tokens.login(credentials))
+                return await _looked_up(http, wanted, tokens.login(credentials), told=self._insecure)
         except TimeoutError:
             raise RegistryError(500, f"{wanted.host} did not answer within {self._timeout_s:g} seconds") from None
 
@@ -57,8 +62,10 @@ def _session() -> aiohttp.ClientSession:
     )
 
 
-async def _looked_up(http: aiohttp.ClientSession, wanted: Reference, who: Login) -> ImageFound:
-    insecure = await _of_this_machine(wanted.host)
+async def _looked_up(
+    http: aiohttp.ClientSession, wanted: Reference, who: Login, *, told: Collection[str]
+) -> ImageFound:
+    insecure = wanted.domain.lower() in told or await _of_this_machine(wanted.host)
     schemes = ("https", "http") if insecure else ("https",)
     for scheme in schemes:
         try:
