@@ -178,6 +178,15 @@ async def test_lists_are_filtered(filters: str, names: set[str]) -> None:
         assert [one["Id"] for one in found] == sorted(one["Id"] for one in found)
 
 
+async def test_an_overlay_without_addresses_has_no_driver_to_be_found_by() -> None:
+    """As recorded in scenario 16."""
+    async with served() as api:
+        for name, subnet in (("n5", "10.77.0.0/16"), ("n7", "10.77.5.0/24")):
+            await api.ask("POST", "/networks/create", overlay(name, IPAM={"Config": [{"Subnet": subnet}]}))
+        found = await api.get('/networks?filters={"driver":["overlay"]}')
+        assert {one["Name"] for one in found} == {"ingress", "n5"}
+
+
 async def test_an_unknown_filter_and_a_wrong_truth_are_refused() -> None:
     async with served() as api:
         assert await api.ask("GET", '/networks?filters={"bogus":["x"]}') == (400, {"message": "Invalid filter 'bogus'"})

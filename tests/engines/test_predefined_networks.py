@@ -111,6 +111,8 @@ def test_what_only_the_engine_knows_of_a_network_is_shown_and_both_are_pruned(sw
     (mine,) = containers(local, "web")
     shown = get(swarm.skep, "/networks/inside")
     assert mine in shown["Containers"]
+    assert shown["Labels"] == {}
+    assert get(swarm.skep, "/networks/unused")["Labels"] is None
     eventually(lambda: len(get(swarm.skep, "/networks/inside")["Peers"]) == 2, "both machines are peers")
     eventually(
         lambda: len(get(swarm.skep, "/networks/inside?verbose=true")["Services"]["web"]["Tasks"]) == 2,

@@ -14,7 +14,7 @@ from skep_adapters.docker_api.bodies import NetworkBody
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError, not_implemented
 from skep_adapters.docker_api.filters import Filters
-from skep_adapters.docker_api.render_network import render_network
+from skep_adapters.docker_api.render_network import driver_of, render_network
 
 #: Drivers that make networks of one engine where nobody says that they are the swarm's.
 _LOCAL_DRIVERS = ("", "bridge", "host", "ipvlan", "macvlan", "null")
@@ -102,12 +102,11 @@ def _check(body: NetworkBody) -> None:
 
 
 def _fits(filters: Filters, network: Network, used: bool) -> bool:
-    driver = network.spec.driver.name if network.spec.driver else ""
     return (
         filters.prefix("id", network.id)
         and filters.exact("name", network.spec.name)
         and filters.labels("label", network.spec.labels)
-        and filters.exact("driver", driver or "overlay")
+        and filters.exact("driver", driver_of(network))
         and filters.exact("scope", "swarm")
         and filters.exact("type", "custom")
         and _fits_use(filters, used=used)

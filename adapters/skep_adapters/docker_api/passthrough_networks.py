@@ -28,7 +28,8 @@ from skep_adapters.docker_api.render_network import render_network
 _LOG = structlog.get_logger("skep.docker_api")
 
 #: What only the engine knows of a network of the swarm: who is on it on this machine, and which machines it reaches.
-_OF_THE_MACHINE = ("Containers", "Peers", "Services")
+#: Labels that are none are null until the machine has the network, and empty then (recorded in scenario 16).
+_OF_THE_MACHINE = ("Containers", "Labels", "Peers", "Services")
 
 
 async def list_networks(call: Call) -> web.StreamResponse:

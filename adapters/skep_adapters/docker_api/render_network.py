@@ -24,7 +24,7 @@ def render_network(network: Network) -> dict[str, Any]:
         "Id": network.id,
         "Created": rfc3339(network.created_at),
         "Scope": "swarm",
-        "Driver": _driver(network),
+        "Driver": driver_of(network),
         "EnableIPv6": network.spec.ipv6,
         "IPAM": _ipam(network),
         "Internal": network.spec.internal,
@@ -64,7 +64,8 @@ class Attachments:
         return found
 
 
-def _driver(network: Network) -> str:
+def driver_of(network: Network) -> str:
+    """Return the driver of a network; an overlay has none until it has addresses (recorded in scenario 16)."""
     if network.spec.driver is not None and not network.spec.overlay:
         return network.spec.driver.name
     return "overlay" if network.ranges else ""
@@ -94,7 +95,7 @@ def _within_task(network: Network) -> dict[str, Any]:
         "CreatedAt": rfc3339(network.created_at),
         "UpdatedAt": rfc3339(network.updated_at),
         "Spec": _spec(network),
-        "DriverState": {"Name": _driver(network)},
+        "DriverState": {"Name": driver_of(network)},
     }
     if options := _options(network):
         document["DriverState"]["Options"] = options
