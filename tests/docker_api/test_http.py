@@ -108,6 +108,16 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
         500,
         "unrecognized rollback option bogus",
     ),
+    *(
+        (
+            "POST",
+            f"/v1.41/services/web/update?version=99999&rollback={way}",
+            {"Name": "web"},
+            400,
+            "mismatched Runtime and *Spec fields",
+        )
+        for way in ("bogus", "previous")
+    ),
     (
         "POST",
         "/v1.41/services/web/update?version=3&registryAuthFrom=bogus",

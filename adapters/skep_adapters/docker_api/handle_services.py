@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 from skep.core.lookup import find_service
+from skep.core.rules.service import check_translation
 from skep.core.state import ClusterState
 from skep.core.tally import Tally, tally
 from skep.model.service import Service, ServiceSpec
@@ -54,7 +55,12 @@ async def update(call: Call) -> web.StreamResponse:
     """Give a service a new spec, or with `rollback=previous` the one that it had before."""
     spec = await networks_resolved(call, await call.body(ServiceSpec))
     version = call.version("service")
-    service = await call.read(lambda state: find_service(state, call.ref))
+
+    def ask(state: ClusterState) -> Service:
+        check_translation(spec)
+        return find_service(state, call.ref)
+
+    service = await call.read(ask)
     keeps = call.param("registryAuthFrom")
     if not call.registry_auth and keeps not in ("", "spec", "previous-spec"):
         raise ApiError(500, "unsupported registryAuthFrom value")

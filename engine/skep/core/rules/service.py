@@ -13,7 +13,7 @@ from skep.core.rules.stored import stored
 from skep.model.ids import NANOSECONDS
 from skep.model.service import EndpointSpec, Limits, Reservations, ServiceMode, ServiceSpec, TaskSpec, UpdateConfig
 
-__all__ = ["check_service", "needs_later", "stored"]
+__all__ = ["check_service", "check_translation", "needs_later", "stored"]
 
 #: The least that a task may ask for: billionths of a CPU, and bytes.
 NANO_CPUS_MIN = 1_000_000
@@ -30,7 +30,7 @@ _RESOLUTION_MODES = ("", "vip", "dnsrr")
 
 def check_service(spec: ServiceSpec) -> None:
     """Reject a spec that a swarm refuses, in its words; it may be as sent or as `stored`."""
-    _check_words(spec)
+    check_translation(spec)
     check_dns_name(spec.name)
     _check_task(spec.template)
     _check_mode(spec)
@@ -40,8 +40,8 @@ def check_service(spec: ServiceSpec) -> None:
         _check_endpoint(spec.endpoint_spec)
 
 
-def _check_words(spec: ServiceSpec) -> None:
-    """Reject what the Engine API cannot translate."""
+def check_translation(spec: ServiceSpec) -> None:
+    """Reject what the Engine API cannot translate: nobody else hears of it, whatever was to be done with it."""
     task = spec.template
     _check_runtime(task)
     if task.restart_policy is not None and task.restart_policy.condition not in _CONDITIONS:
