@@ -33,9 +33,10 @@ _THEN = (
         ),
         "<time>",
     ),
-    (re.compile(r"(Less than a second|About a minute|About an hour|\d+ (second|minute|hour)s?)( ago)?"), "<ago>"),
+    (re.compile(r"([Ll]ess than a second|About a minute|About an hour|\d+ (second|minute|hour)s?)( ago)?"), "<ago>"),
     (re.compile(r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b"), "<mac>"),
     (re.compile(r"\b((?:[A-Z2-7]{4}:){11}[A-Z2-7]{4})\b"), "<engine-id>"),
+    (re.compile(r'("time(?:Nano)?":)\d+'), r"\1<n>"),
     (re.compile(r"\b10\.(\d+)\.(\d+)\.\d+(/\d+)?\b"), r"<10.\1.\2.x\3>"),
     (re.compile(r"(->10\.255\.255\.53:53|-><10\.255\.255\.x>:53|read udp )[^ ]*"), "<resolver>"),
 )
@@ -54,7 +55,7 @@ _MACHINE = (
 )
 
 _NUMBERS = {
-    **dict.fromkeys(("PID", "Pid", "NGoroutines", "NFd", "MemTotal", "timeNano", "Images"), "<n>"),
+    **dict.fromkeys(("PID", "Pid", "NGoroutines", "NFd", "MemTotal", "time", "timeNano", "Images"), "<n>"),
     "Index": "<index>",
 }
 _DROPPED = frozenset({"t", "dur", "seq", "repeated", "repeated_until_t", "response_times", "recorded", "scenario"})

@@ -119,7 +119,8 @@ class Recorder:
             row["response_stream"] = got.decode(errors="replace")[:4000] if frames is None else frames
             return False
         if not answer.ended:
-            row["cut"] = "before its end"
+            left = client.reader.at_eof()
+            row["cut"] = "client closed before the response ended" if left else "the engine broke off"
         self._body(row, bytes(answer.body))
         return answer.ended and parser.their_state is h11.DONE
 
