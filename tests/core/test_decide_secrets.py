@@ -68,8 +68,10 @@ def test_a_secret_that_nobody_uses_goes() -> None:
         UpdateSecret(KEY, Position(4), SecretSpec(name="key"), mac=b"of something else"),
         UpdateConfigObject(CONF, Position(5), ConfigSpec(name="other")),
         UpdateConfigObject(CONF, Position(5), ConfigSpec(name="conf", data=b"a=2")),
+        UpdateSecret(KEY, Position(1), SecretSpec(name="other")),
+        UpdateConfigObject(CONF, Position(1), ConfigSpec(name="conf", data=b"a=2")),
     ],
-    ids=["secret name", "secret data", "config name", "config data"],
+    ids=["secret name", "secret data", "config name", "config data", "secret, stale", "config, stale"],
 )
 def test_nothing_but_labels_may_change(command: Command) -> None:
     error = refused(used(), command)

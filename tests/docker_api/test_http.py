@@ -1,12 +1,14 @@
 """The protocol around the objects: versions, headers, unknown paths, words of errors, limits."""
 
 import asyncio
+import base64
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from docker_harness import served
+from skep.core.rules.secret import CONFIG_SIZE_LIMIT, SECRET_SIZE_LIMIT
 from skep.model.service import ServiceSpec
 from skep.runtime.errors import LastManager
 from skep_adapters.docker_api import SocketInUse
@@ -369,6 +371,28 @@ async def test_a_body_that_is_too_large_is_refused() -> None:
     async with served() as api:
         status, answer = await api.ask("POST", "/configs/create", "x" * (4 * 1024 * 1024 + 1))
         assert (status, answer["message"]) == (413, "request body is larger than 4194304 bytes")
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [("config", CONFIG_SIZE_LIMIT), ("secret", SECRET_SIZE_LIMIT)], ids=["config", "secret"]
+)
+async def test_the_largest_config_and_secret_of_swarm_are_kept_and_larger_ones_refused_in_its_words(
+    kind: str, size: int
+) -> None:
+    def body(length: int) -> dict[str, str]:
+        return {"Name": "big", "Data": base64.b64encode(bytes(length)).decode()}
+
+    async with served() as api:
+        for each in (size, size + 1):
+            status, answer = await api.ask("POST", f"/{kind}s/create", body(each))
+            words = f"{kind} data must be larger than 0 and less than {size} bytes"
+            assert (status, answer["message"]) == (400, f"rpc error: code = InvalidArgument desc = {words}")
+        status, _ = await api.ask("POST", f"/{kind}s/create", body(size - 1))
+        assert status == 201
+        found = await api.get(f"/{kind}s/big")
+        path = f"/{kind}s/{found['ID']}/update?version={found['Version']['Index']}"
+        status, _ = await api.ask("POST", path, {**found["Spec"], "Labels": {"a": "b"}})
+        assert status == 200
 
 
 async def test_a_head_that_is_too_large_is_refused() -> None:

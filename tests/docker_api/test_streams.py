@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 from docker_harness import Served, served, until
 from skep.model.ids import Instant, NodeId, ServiceId, TaskId
@@ -126,6 +127,27 @@ class Silent:
             yield SILENCE
         finally:
             self.closed.set()
+
+
+class Labelled(Silent):
+    """A cluster of whose lines a log driver says something."""
+
+    async def lines(self, _selector: LineSelector, _options: LineOptions) -> AsyncIterator[PublishedLine]:
+        line = Line(Instant(0), Stream.STDOUT, b"out\n")
+        yield PublishedLine(TaskId("t"), ServiceId("s"), NodeId("n"), line, (("z", "a b,c"), ("A=", "1")))
+
+
+async def test_details_show_what_a_log_driver_adds_in_order_of_names_and_quoted() -> None:
+    async with served() as api:
+        await started(api, SERVICE)
+        path = api.path.with_name("labelled.sock")
+        async with (
+            DockerApi(Labelled(api.cluster)).serve_unix(path),
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as http,
+            http.get("http://skep/services/talk/logs?stdout=1&details=1") as answer,
+        ):
+            whose = b"com.docker.swarm.node.id=n,com.docker.swarm.service.id=s,com.docker.swarm.task.id=t"
+            assert frames(await answer.read()) == [(1, b"A%3D=1," + whose + b",z=a+b%2Cc out\n")]
 
 
 async def test_a_client_that_goes_away_ends_its_stream_even_if_nothing_is_printed() -> None:

@@ -5,7 +5,7 @@ from skep.model.ids import Instant, NodeId, ServiceId, TaskId
 from skep.ports.lines import LINE_BYTES_MAX, Line, Stream
 from skep.ports.link import LineOptions, LineSelector, PublishedLine, SubscriptionMessage
 from skep_adapters.swarmkit.instants import timestamp
-from skep_adapters.swarmkit.parse_lines import parse_lines
+from skep_adapters.swarmkit.parse_lines import DETAILS_BYTES_MAX, parse_lines
 from skep_adapters.swarmkit.render_selector import render_subscription
 from skep_adapters.swarmkit.unreadable import Unreadable
 from skep_adapters.swarmkit.wire import logbroker_pb2
@@ -55,6 +55,23 @@ def test_a_line_comes_with_its_task() -> None:
     assert parse_lines([printed(b"hello\n")], BOTH) == [
         PublishedLine(TaskId("t"), ServiceId("s"), NodeId("n"), Line(AT, Stream.STDOUT, b"hello\n"))
     ]
+
+
+def test_a_line_comes_with_what_its_log_driver_says_of_it() -> None:
+    message = printed(b"hello\n")
+    for key, value in (("label", "a"), ("VARIABLE", "b")):
+        message.attrs.add(key=key, value=value)
+    (line,) = parse_lines([message], BOTH)
+    assert line.details == (("label", "a"), ("VARIABLE", "b"))
+    assert line.size == len(b"hello\n") + len("labelaVARIABLEb")
+
+
+def test_details_beyond_a_bound_are_left_out() -> None:
+    message = printed(b"hello\n")
+    for key in ("one", "two"):
+        message.attrs.add(key=key, value="x" * (DETAILS_BYTES_MAX - 10))
+    (line,) = parse_lines([message], BOTH)
+    assert [key for key, _ in line.details] == ["one"]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """What tasks printed: `GET /services/{id}/logs` and `GET /tasks/{id}/logs`.
 
-`until` is not read, as Swarm does not (recorded in scenario 20). Labels and variables that a log driver adds are not
-known here, so `details` shows only whose line it is.
+`until` is not read, as Swarm does not (recorded in scenario 20). `details` shows whose line it is, and the labels and
+variables that a log driver adds.
 """
 
 import re
 from contextlib import suppress
+from operator import itemgetter
+from urllib.parse import quote_plus
 
 from aiohttp import web
 from skep.core.lookup import find_service, find_task
@@ -68,11 +70,19 @@ def _text(published: PublishedLine, *, timestamps: bool, details: bool) -> bytes
     line = published.line
     before = f"{rfc3339_fixed(line.at)} " if timestamps else ""
     if details:
-        before += (
-            f"com.docker.swarm.node.id={published.node_id},com.docker.swarm.service.id={published.service_id},"
-            f"com.docker.swarm.task.id={published.task_id} "
-        )
+        before += f"{_details(published)} "
     return before.encode() + line.data
+
+
+def _details(published: PublishedLine) -> str:
+    """Return the details of a line in order of their names, quoted as in a query."""
+    whose = (
+        ("com.docker.swarm.node.id", published.node_id),
+        ("com.docker.swarm.service.id", published.service_id),
+        ("com.docker.swarm.task.id", published.task_id),
+    )
+    pairs = sorted((*published.details, *whose), key=itemgetter(0))
+    return ",".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs)
 
 
 def _options(call: Call) -> LineOptions:

@@ -8,7 +8,7 @@ from skep.model.service import DiscreteResource, GenericResource, NamedResource,
 from skep_adapters.swarmkit.unreadable import Unreadable
 from skep_adapters.swarmkit.wire import types_pb2
 
-#: An engine's is about 2 KiB. Written as JSON it grows six-fold at the most, and a record has 1 MiB.
+#: An engine's is about 2 KiB. Written as JSON it grows six-fold at the most, and a record has more than 1 MiB.
 DESCRIPTION_BYTES_MAX = 128 * 1024
 
 #: As long as a host's name may be.

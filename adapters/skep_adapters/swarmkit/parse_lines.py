@@ -10,12 +10,15 @@ from skep_adapters.swarmkit.instants import instant_of
 from skep_adapters.swarmkit.unreadable import check_id
 from skep_adapters.swarmkit.wire import logbroker_pb2
 
+#: Of each line; what goes beyond is left out. They are repeated with every part of a line that is cut.
+DETAILS_BYTES_MAX = 16 * 1024
+
 
 def parse_lines(messages: Iterable[logbroker_pb2.LogMessage], options: LineOptions) -> list[PublishedLine]:
     """Return those lines that `options` ask for: agents send both streams, whatever they were told.
 
-    A line that is too long is cut into several. What a log driver adds to a line (labels, environment) has no place in
-    the model. That the node is the caller's is for the caller to check.
+    A line that is too long is cut into several. What a log driver adds to a line (labels, variables) is its details.
+    That the node is the caller's is for the caller to check.
 
     Raises:
         Unreadable: an id is too long.
@@ -34,6 +37,16 @@ def _parse(message: logbroker_pb2.LogMessage) -> Iterator[PublishedLine]:
     at = instant_of(message.timestamp)
     # a log driver that does not say which stream means the first
     stream = Stream.STDERR if message.stream == logbroker_pb2.LOG_STREAM_STDERR else Stream.STDOUT
+    details = tuple(_details(message))
     for start in range(0, max(len(message.data), 1), LINE_BYTES_MAX):
         line = Line(at, stream, message.data[start : start + LINE_BYTES_MAX])
-        yield PublishedLine(task_id, service_id, node_id, line)
+        yield PublishedLine(task_id, service_id, node_id, line, details)
+
+
+def _details(message: logbroker_pb2.LogMessage) -> Iterator[tuple[str, str]]:
+    left = DETAILS_BYTES_MAX
+    for attribute in message.attrs:
+        left -= len(attribute.key) + len(attribute.value)
+        if left < 0:
+            return
+        yield attribute.key, attribute.value

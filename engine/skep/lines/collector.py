@@ -97,7 +97,7 @@ class LineCollector:
             if line.node_id == node_id:
                 self._order.push(line)
                 source.held += 1
-                source.held_bytes += len(line.line.data)
+                source.held_bytes += line.size
         source.full = self._is_full(source)
         source.ended = source.ended or close or (self._follow and not lines)
         if source.full or source.ended:
@@ -146,7 +146,7 @@ class LineCollector:
         line = self._order.pop()
         source = self._sources[line.node_id]
         source.held -= 1
-        source.held_bytes -= len(line.line.data)
+        source.held_bytes -= line.size
         half = source.held <= self._capacity // 2 and source.held_bytes <= self._capacity_bytes // 2
         if source.full and half:
             source.full = False

@@ -2,7 +2,7 @@
 
 Guarantees:
 
-- positions are dense and start at 1; a record is one transaction, opaque bytes of UTF-8 JSON, at most 1 MiB;
+- positions are dense and start at 1; a record is one transaction, opaque bytes of UTF-8 JSON, at most 1,440 KiB;
 - whoever claims last is the writer: an append under an older epoch is a `Conflict`, and changes nothing;
 - an append is all or nothing, and durable before it answers `Appended`;
 - an append that raises `AppendUnknown` may or may not have happened; only a new claim and a read tell;
@@ -20,8 +20,9 @@ from skep.model.ids import Position
 
 Epoch = NewType("Epoch", int)
 
-#: Fits etcd's default request limit (1.5 MiB) with room for its framing.
-RECORD_BYTES_MAX = 1024 * 1024
+#: Holds the largest config that Swarm takes, in base64, and fits etcd's default request limit (1.5 MiB) with room for
+#: its framing.
+RECORD_BYTES_MAX = 1440 * 1024
 
 #: What the chain starts from.
 GENESIS = bytes(32)

@@ -219,12 +219,18 @@ class SubscriptionMessage(Struct, frozen=True):
 
 
 class PublishedLine(Struct, frozen=True):
-    """A line on its way to whoever asked, with its task."""
+    """A line on its way to whoever asked, with its task, and what a log driver says of it: names and values."""
 
     task_id: TaskId
     service_id: ServiceId
     node_id: NodeId
     line: Line
+    details: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How much there is of it, in bytes, or in characters where it is text."""
+        return len(self.line.data) + sum(len(name) + len(value) for name, value in self.details)
 
 
 class LinkError(Exception):

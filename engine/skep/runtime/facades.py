@@ -30,7 +30,7 @@ from skep.core.events import ServiceCreated, ServiceRolledBack, ServiceUpdated
 from skep.core.lookup import find_config, find_network, find_node, find_secret, find_service, find_task
 from skep.core.record import Actor
 from skep.core.rejected import Rejected
-from skep.core.rules.secret import check_secret
+from skep.core.rules.secret import check_config, check_secret
 from skep.core.state import ClusterState
 from skep.model.ids import ConfigId, NetworkId, NodeId, Position, SecretId, ServiceId
 from skep.model.network import Network, NetworkSpec
@@ -327,6 +327,7 @@ class Configs(_Part):
 
     async def create(self, spec: ConfigSpec, *, actor: Actor = EMBEDDED) -> ConfigId:
         """Begin a config, and return its id."""
+        check_config(spec)
         config_id = ConfigId(self._home.ids.new())
         await self._submit(CreateConfig(config_id, spec), actor)
         return config_id

@@ -42,10 +42,10 @@ def create_secret(state: ClusterState, command: CreateSecret) -> tuple[Event, ..
 def update_secret(state: ClusterState, command: UpdateSecret) -> tuple[Event, ...]:
     """Change a secret's labels, and nothing else."""
     secret = _secret(state, command.secret_id)
-    check_version(secret, command.version)
     same_data = not command.mac or (secret.sealed is not None and secret.sealed.mac == command.mac)
     if command.spec.name not in ("", secret.spec.name) or not same_data:
         raise Rejected.invalid(ONLY_LABELS)
+    check_version(secret, command.version)  # after what may never be (recorded)
     return (SecretUpdated(secret.id, replace(secret.spec, labels=command.spec.labels or {})),)
 
 
@@ -68,10 +68,10 @@ def create_config(state: ClusterState, command: CreateConfig) -> tuple[Event, ..
 def update_config(state: ClusterState, command: UpdateConfigObject) -> tuple[Event, ...]:
     """Change a config's labels, and nothing else."""
     config = _config(state, command.config_id)
-    check_version(config, command.version)
     same_data = not command.spec.data or command.spec.data == config.spec.data
     if command.spec.name not in ("", config.spec.name) or not same_data:
         raise Rejected.invalid(ONLY_LABELS)
+    check_version(config, command.version)
     return (ConfigUpdated(config.id, replace(config.spec, labels=command.spec.labels or {})),)
 
 
