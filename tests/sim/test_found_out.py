@@ -18,13 +18,8 @@ from skep.model.ids import Instant, NetworkId, Position
 from skep.runtime.agent_worker import Worker
 from skep.runtime.turn import Turn
 from skep.runtime.writer import Writer
-from skep.testing.simulation.sweep import Broke, sweep
 
-
-def told_by(seeds: range) -> str:
-    """Return what failed first; nothing if every story ended well."""
-    stories = sweep(seeds, processes=1, verify_all=False)
-    return next((ended.why for ended in stories if isinstance(ended, Broke)), "")
+from tests.sim.telling import told_by
 
 
 def test_an_engine_that_forgets_what_it_was_sent_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -319,7 +319,7 @@ class MemoryStorage:
 
     async def begin(self) -> MemoryStore:
         """Begin an empty one."""
-        self._kept.append(MemoryStore(self._new_log(), MemoryCheckpoints(), MemoryKeyring(draw=self._draw)))
+        self._kept.append(MemoryStore(self._new_log(), MemoryCheckpoints(), self._new_keyring()))
         store = await self.latest()
         assert store is not None  # noqa: S101 - appended above
         return store
@@ -327,6 +327,10 @@ class MemoryStorage:
     def _new_log(self) -> MemoryEventLog:
         """Return an empty log. A simulation has one of its own."""
         return MemoryEventLog(append_s=self._append_s)
+
+    def _new_keyring(self) -> MemoryKeyring:
+        """Return an empty keyring. A simulation has one of its own."""
+        return MemoryKeyring(draw=self._draw)
 
     def lines(self) -> MemoryLineStore:
         """Return the lines of the agents of this process."""

@@ -22,6 +22,7 @@ from skep.ports.link import (
 )
 from skep.runtime.dispatcher import LocalLink
 from skep.runtime.engine import Engine
+from skep.testing.virtual import VirtualClock
 
 #: What may befall the next report: it comes late, it comes again later, or its answer is lost.
 Mishap = Literal["delayed", "repeated", "unanswered"]
@@ -31,9 +32,13 @@ class Surroundings(Protocol):
     """What a cable needs of the world."""
 
     engine: Engine | None
+    clock: VirtualClock
 
     def note(self, mark: str) -> None:
         """Note that a mark was reached."""
+
+    def draw(self, count: int) -> bytes:
+        """Draw bytes of which keys are made."""
 
     def draw_s(self, least: float, most: float) -> float:
         """Draw a number of seconds."""

@@ -81,14 +81,43 @@ class Disk(MemoryStorage):
         checkpoints = MemoryCheckpoints()
         # those of lost records are lost, too
         checkpoints._kept = {at: c for at, c in kept.checkpoints._kept.items() if at <= log.end.position}  # noqa: SLF001 - likewise
-        keyring = MemoryKeyring(draw=self._random.randbytes)
-        keyring._keys = dict(kept.keyring._keys)  # noqa: SLF001 - likewise
+        keyring = DiskKeyring(other)
+        if isinstance(kept.keyring, DiskKeyring):
+            keyring.recover(kept.keyring, log.end.position)
         other._kept = [MemoryStore(log, checkpoints, keyring)]
         self.mend()
         return other
 
+    def draw(self, count: int) -> bytes:
+        """Draw bytes of which keys are made."""
+        return self._random.randbytes(count)
+
     def _new_log(self) -> "DiskLog":
         return DiskLog(self)
+
+    def _new_keyring(self) -> "DiskKeyring":
+        return DiskKeyring(self)
+
+
+class DiskKeyring(MemoryKeyring):
+    """A keyring on a `Disk`: what a crash loses of the log, it loses of what was done to keys since, too."""
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(draw=disk.draw)
+        self._disk = disk
+        #: where the log ended when each key that is no more was destroyed
+        self._destroyed: dict[str, tuple[Position, bytes]] = {}
+
+    async def destroy(self, key_id: str) -> None:
+        """Forget the key, if the disk does not lie."""
+        if key_id in self._keys:
+            self._destroyed[key_id] = self._disk.log.end.position, self._keys[key_id]
+        await super().destroy(key_id)
+
+    def recover(self, other: "DiskKeyring", end: Position) -> None:
+        """Have the keys that another one had when the log ended at `end`."""
+        lost = {key_id: key for key_id, (at, key) in other._destroyed.items() if at > end}  # noqa: SLF001 - its own kind
+        self._keys = other._keys | lost  # noqa: SLF001 - likewise
 
 
 class DiskLog(MemoryEventLog):

@@ -6,13 +6,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from skep.core.codec import encode_state
-from skep.core.commands import UpdateNode
+from skep.core.commands import RemoveNode, UpdateNode
 from skep.core.invariants import check, story
 from skep.core.plan import PLANS, every_key
 from skep.core.record import Actor
 from skep.core.state import ClusterState
 from skep.history.verify import verify
-from skep.model.ids import START, Position
+from skep.model.ids import START, NodeId, Position
 from skep.model.states import Availability, TaskState
 from skep.ports.event_log import Head
 from skep.runtime.cluster import Cluster
@@ -22,12 +22,16 @@ from skep.testing.simulation.always import Failed
 from skep.testing.simulation.machine import Machine
 from skep.testing.simulation.planned import check_planned
 from skep.testing.simulation.rest import Person, lack_of
+from skep.testing.simulation.trusting import check_keys, distrust, give_up
 from skep.testing.simulation.world import World
 from skep.testing.sources import NumberedIds
 
 #: How long the swarm is waited for at the end, in its own time, and how often it is looked at.
 REST_S = 600.0
 LOOK_S = 2.0
+
+#: How often a node that runs something is removed by force at the end: nothing of that may stay on its machine.
+REMOVED = 0.3
 
 
 class _Input(Struct):
@@ -55,10 +59,14 @@ async def come_to_rest(world: World, cluster: Cluster, person: Actor, *, verifie
         await writer.submit(
             UpdateNode(node.id, node.version, replace(node.spec, availability=Availability.ACTIVE)), actor=person
         )
+    if world.random.random() < REMOVED and (busy := await cluster.read(_busy)):
+        await writer.submit(RemoveNode(world.random.choice(busy), force=True), actor=person)
     lack, human = ("?", ""), Person()
     with anyio.move_on_after(REST_S):
         while lack[0]:
             # again and again: a rollback may bring an image that cannot run
+            for command in await cluster.read(lambda state: give_up(world, state)):
+                await writer.submit(command, actor=person)
             for command in await cluster.read(lambda state: human.put_right(state, anyio.current_time())):
                 await writer.submit(command, actor=person)
             await anyio.sleep(LOOK_S)
@@ -68,6 +76,7 @@ async def come_to_rest(world: World, cluster: Cluster, person: Actor, *, verifie
     _check_content(world, writer)
     check(writer.state)
     check_planned(writer.state)
+    await check_keys(cluster, cluster.engine.store)
     if not verified:
         return
     live, at = await cluster.read(lambda state: (encode_state(state), state.position))
@@ -114,19 +123,27 @@ def _look(world: World, writer: Writer, state: ClusterState) -> tuple[str, str]:
         if lack := lack_of(state, service):
             return lack, service.id
     for machine in world.machines.values():
-        if lack := _difference(state, machine):
+        if lack := _difference(state, machine) or distrust(state, machine):
             return lack, machine.node_id
+    if state.cluster is not None and state.cluster.rotation is not None:
+        return "the root is being replaced", ""
     return "", ""
+
+
+def _busy(state: ClusterState) -> list[NodeId]:
+    """Return the workers on which tasks run."""
+    workers = [node.id for node in state.nodes.values() if node.manager is None]
+    return [i for i in workers if any(task.state is TaskState.RUNNING for task in state.tasks_on(i))]
 
 
 def _difference(state: ClusterState, machine: Machine) -> str:
     """Say in what the tasks on a member's machine differ from those that are known to be there."""
-    if machine.node_id not in state.nodes:
-        return ""
     kept = {} if machine.executor is None else dict.fromkeys(task.id for task in machine.executor.kept())
-    known = {task.id: task for task in state.tasks_on(machine.node_id)}
-    lost = [task_id for task_id, task in known.items() if task.state is TaskState.RUNNING and task_id not in kept]
-    left = [task_id for task_id in kept if task_id not in known]
+    known = {task.id: task.state for task in state.tasks_on(machine.node_id)}
+    known |= {one.id: one.status.state for one in state.attachments.values() if one.node_id == machine.node_id}
+    lost = [task_id for task_id, seen in known.items() if seen is TaskState.RUNNING and task_id not in kept]
+    # what is known of tasks on a node that was removed is history
+    left = [task_id for task_id in kept if task_id not in known or machine.node_id not in state.nodes]
     return f"{machine.name} does not run {lost}, and keeps {left}" if lost or left else ""
 
 

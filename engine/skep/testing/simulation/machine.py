@@ -1,6 +1,10 @@
-"""A machine of a story: a node's agent with its tasks, which outlives engines, crashes by itself, and comes back."""
+"""A machine of a story: a node's agent with its tasks, which outlives engines, crashes by itself, and comes back.
+
+One that came in by a token has papers; it says of itself by which certificate it is known.
+"""
 
 import anyio
+from msgspec.structs import replace
 
 from skep.model.ids import NodeId
 from skep.model.node import NodeDescription
@@ -9,18 +13,31 @@ from skep.runtime.agent import Agent
 from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.simulated import Behaviours, SimulatedExecutor
 from skep.testing.simulation.cable import Cable
+from skep.testing.simulation.papers import Papers
 
 
 class Machine:
     """The machine called as its `description` says, which is node `node_id`. It is on until `switch_off`."""
 
     def __init__(
-        self, description: NodeDescription, node_id: NodeId, cable: Cable, behaviours: Behaviours, *, clock: Clock
+        self,
+        description: NodeDescription,
+        node_id: NodeId,
+        cable: Cable,
+        behaviours: Behaviours,
+        *,
+        clock: Clock,
+        papers: Papers | None = None,
     ) -> None:
         self.node_id = node_id
         self.cable = cable
-        #: what it says of itself when it comes back the next time
+        self.papers = papers
+        #: what it says of itself in its next session
         self.description = description
+        #: whether it is this node no more: it left, or is another node by now
+        self.gone = False
+        #: whether the swarm never heard of its certificate, or of its roots: a disk that lied lost that
+        self.void = False
         self._behaviours = behaviours
         self._clock = clock
         self._on = anyio.Event()
@@ -38,6 +55,11 @@ class Machine:
         """Whether it has power."""
         return self._on.is_set()
 
+    def leave(self) -> None:
+        """Be this node no more."""
+        self.gone = True
+        self.switch_off()
+
     def switch_off(self) -> None:
         """Lose power: the agent is gone, and its tasks with it."""
         if self.is_on:
@@ -47,14 +69,15 @@ class Machine:
 
     async def switch_on(self) -> None:
         """Come back, without memory."""
-        self._on.set()
+        if not self.gone:
+            self._on.set()
 
     async def run_forever(self) -> None:
         """Run the agent whenever there is power."""
         while True:
             await self._on.wait()
             with anyio.CancelScope() as self._life:
-                self.executor = SimulatedExecutor(self._behaviours, clock=self._clock, description=self.description)
+                self.executor = _Executor(self, self._behaviours, clock=self._clock)
                 agent = Agent(
                     self.cable,
                     self.executor,
@@ -65,3 +88,17 @@ class Machine:
                 )
                 await agent.run()
             self._life = self.executor = None
+
+
+class _Executor(SimulatedExecutor):
+    """Says of the machine what is so now."""
+
+    def __init__(self, machine: Machine, behaviours: Behaviours, *, clock: Clock) -> None:
+        super().__init__(behaviours, clock=clock)
+        self._machine = machine
+
+    def describe(self) -> NodeDescription:
+        """Return what the machine is, and which certificate it has."""
+        papers = self._machine.papers
+        description = self._machine.description
+        return description if papers is None else replace(description, tls_info=papers.told)

@@ -17,12 +17,12 @@ from skep.core.commands import (
     UpdateSecret,
     UpdateSwarm,
 )
-from skep.model.ids import ConfigId, NetworkId, SecretId
+from skep.model.ids import NANOSECONDS, ConfigId, NetworkId, SecretId
 from skep.model.network import Network
 from skep.model.node import NodeDescription, NodeSpec
 from skep.model.secret import ConfigSpec, SecretSpec
 from skep.model.states import Availability, NodeState, Role
-from skep.model.swarm import OrchestrationConfig
+from skep.model.swarm import CaConfig, OrchestrationConfig
 from skep.testing.simulation import places, specs
 from skep.testing.simulation.desk import Desk, asked
 
@@ -32,6 +32,10 @@ NODES_MAX = 8
 
 #: More networks than this are not asked for, the one of published ports included: the swarm's pool has room for fewer.
 NETWORKS_MAX = 5
+
+#: How long certificates live, in hours, 0: as by default. Clocks jump hours ahead, and so most are soon old.
+EXPIRIES_H = (0, 2, 6, 12, 30)
+HOUR_NS = 3600 * NANOSECONDS
 
 # --- nodes
 
@@ -148,6 +152,17 @@ def limit_history(desk: Desk) -> Command | None:
         return None
     kept = OrchestrationConfig(task_history_retention_limit=desk.random.choice((0, 1, 2, 5)))
     return UpdateSwarm(cluster.version, replace(cluster.spec, orchestration=kept))
+
+
+@asked(1)
+def limit_certificates(desk: Desk) -> Command | None:
+    """Want certificates to live shorter, or as long as they do by default."""
+    cluster = desk.state.cluster
+    if cluster is None:
+        return None
+    config = cluster.spec.ca_config or CaConfig()
+    expiry = desk.random.choice(EXPIRIES_H) * HOUR_NS
+    return UpdateSwarm(cluster.version, replace(cluster.spec, ca_config=replace(config, node_cert_expiry=expiry)))
 
 
 # --- what they ask with

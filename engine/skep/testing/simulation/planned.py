@@ -19,6 +19,7 @@ from skep.model.service import NamedResource, ReplicatedJobMode, RestartPolicy, 
 from skep.model.states import GOING, Mode, NodeState, TaskState
 from skep.model.task import Task
 from skep.testing.simulation.always import Failed
+from skep.testing.simulation.containers import wrongly_attached
 from skep.testing.simulation.places import ANYWHERE, fits
 from skep.testing.simulation.waiting import (
     given,
@@ -46,6 +47,7 @@ def check_planned(state: ClusterState) -> None:
     for node in state.nodes.values():
         _fail(state, _wrong_node(state, node), node.id)
         _fail(state, wrongly_detached(state, node), node.id)
+        _fail(state, wrongly_attached(state, node), node.id)
     for network in state.networks.values():
         _fail(state, wrongly_bare(state, network), network.id)
     for service in state.services.values():
@@ -73,6 +75,7 @@ def _wrong_node(state: ClusterState, node: Node) -> str:
                 return f"task {task.id} is wanted on node {node.id}, which is not to have any"
     living = [task for task in state.tasks_on(node.id) if not task.state.terminal]
     joined = {i: None for task in living for i in _networks(state, task)} | {state.ingress_id: None}
+    joined |= {one.network_id: None for one in state.attachments.values() if one.node_id == node.id}
     for attachment in node.attachments:
         if attachment.network_id not in joined:
             return f"node {node.id} has {attachment} for no task"

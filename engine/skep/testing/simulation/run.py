@@ -7,21 +7,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from skep.core.commands import CreateSecret
-from skep.core.record import Actor
 from skep.core.rejected import Rejected
 from skep.model.ids import Position
 from skep.runtime.cluster import Cluster
 from skep.runtime.errors import EngineError, OutcomeUnknown
+from skep.testing.simulation import deeds
 from skep.testing.simulation.always import Failed
+from skep.testing.simulation.deeds import PERSON
 from skep.testing.simulation.desk import Desk, Request
 from skep.testing.simulation.end import come_to_rest, judge
 from skep.testing.simulation.faults import strike
+from skep.testing.simulation.leaving import leave
 from skep.testing.simulation.operators import join
 from skep.testing.simulation.people import ask
 from skep.testing.simulation.world import World
 from skep.testing.virtual import run_virtual
-
-PERSON = Actor("person", "somebody", "simulation")
 
 #: What a story is at least.
 NODES = 5
@@ -33,6 +33,10 @@ STEP_S_MAX = 2.0
 
 #: How often a request that was sent before is sent once more.
 AGAIN = 0.04
+
+#: How often people do what is more than a command, and how often they leave the swarm at the end.
+DEED = 0.08
+LEFT = 0.25
 
 
 class Ended(Struct, frozen=True):
@@ -93,7 +97,9 @@ class _Story:
                 await world.run(self._live)
                 await anyio.sleep(world.away_s)
                 world.away_s = 0.0
-            await world.run(lambda cluster: come_to_rest(world, cluster, PERSON, verified=verified))
+            await self._rest(verified=verified)
+            if self._random.random() < LEFT:
+                await leave(world, PERSON)
             background.cancel_scope.cancel()
         acknowledged = {request.id: request.acknowledged for request in self._requests if request.acknowledged}
         report = await judge(world, acknowledged, verified=verified)
@@ -112,6 +118,19 @@ class _Story:
         )
         check_size(ended)
         return ended
+
+    async def _rest(self, *, verified: bool) -> None:
+        """Come to rest; a disk that is mended only now may have kept the engine from starting."""
+        world, rested = self._world, False
+
+        async def rest(cluster: Cluster) -> None:
+            nonlocal rested
+            await come_to_rest(world, cluster, PERSON, verified=verified)
+            rested = True
+
+        world.disk.mend()
+        while not rested:
+            await world.run(rest)
 
     @property
     def _over(self) -> bool:
@@ -133,7 +152,8 @@ class _Story:
                     self._faults += 1
                     strike(world)
                 else:
-                    people.start_soon(self._want, cluster, self._next())
+                    do = self._do if self._random.random() < DEED else self._want
+                    people.start_soon(do, cluster)
                 await anyio.sleep(world.draw_s(0, self._random.choice((0.05, STEP_S_MAX))))
             people.cancel_scope.cancel()
         world.stopping = False
@@ -146,9 +166,19 @@ class _Story:
         sent = [request for request in self._requests if not isinstance(request.command, CreateSecret)]
         return self._random.choice(sent) if sent else None
 
-    async def _want(self, cluster: Cluster, request: Request | None) -> None:
+    async def _do(self, cluster: Cluster) -> None:
+        """Do what is more than a command."""
+        try:
+            await deeds.do(self._world, cluster)
+            self._commands += 1
+        except Rejected as error:
+            self._world.scene.refused(str(error))
+        except EngineError:
+            self._world.note("command-unavailable")
+
+    async def _want(self, cluster: Cluster) -> None:
         """Send a request; what is not acknowledged may have happened or not."""
-        world, engine = self._world, cluster.engine
+        world, engine, request = self._world, cluster.engine, self._next()
         try:
             request = request or await self._make(cluster)
             self._commands += 1

@@ -39,6 +39,9 @@ PUBLISHED = 0.3
 NETWORKED = 0.3
 TEMPLATED = 0.2
 
+#: How often people may put containers of their own on a network.
+ATTACHABLE = 0.7
+
 
 def of_service(random: Random, state: ClusterState) -> ServiceSpec:
     """Return the spec of a new service."""
@@ -146,7 +149,8 @@ def networks(random: Random, state: ClusterState) -> tuple[NetworkAttachment, ..
 def network(random: Random) -> NetworkSpec:
     """Draw a network, with a range of its own or one of the swarm's."""
     subnets = (random.choice(RANGES),) if random.randrange(2) else ()
-    return network_spec(f"net-{random.randrange(NETWORK_NAMES)}", subnets=subnets)
+    attachable = random.random() < ATTACHABLE
+    return network_spec(f"net-{random.randrange(NETWORK_NAMES)}", subnets=subnets, attachable=attachable)
 
 
 def secrets(random: Random, state: ClusterState) -> tuple[SecretReference, ...]:

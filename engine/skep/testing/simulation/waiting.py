@@ -103,6 +103,7 @@ def wrongly_unserved(state: ClusterState, service: Service) -> str:
 def wrongly_detached(state: ClusterState, node: Node) -> str:
     """Say of which network a node could have an address that it should have and has not; empty if there is none."""
     lives_on = {one.network_id: None for task in holding(state, node) for one in given_addresses(state, task)}
+    lives_on |= {one.network_id: None for one in state.attachments.values() if one.node_id == node.id}
     has = {one.network_id: None for one in node.attachments}
     for network_id in {**lives_on, state.ingress_id: None}:
         network = state.networks.get(network_id)

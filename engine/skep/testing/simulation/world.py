@@ -9,16 +9,13 @@ from random import Random
 
 import anyio
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from msgspec.structs import replace
 
 from skep.core.codec import encode_state
-from skep.core.commands import JoinNodes
+from skep.core.events import SwarmRootReplaced
 from skep.core.invariants import check
 from skep.core.state import ClusterState
 from skep.model.ids import NANOSECONDS, NodeId, Position, SecretId
-from skep.model.node import ManagerStatus, NodeDescription, NodeSpec
 from skep.model.secret import Sealed
-from skep.model.states import Availability, Role
 from skep.ports.event_log import LogError
 from skep.ports.link import AssignedTask
 from skep.runtime.cluster import Cluster
@@ -26,13 +23,15 @@ from skep.runtime.engine import ENGINE, Engine
 from skep.runtime.errors import EngineError, EngineFailed
 from skep.runtime.simulated import Behaviour, SimulatedExecutor
 from skep.runtime.turn import Durable
-from skep.testing.beginning import begin_swarm
-from skep.testing.simulation.always import Always
+from skep.testing.simulation.always import Always, Failed
 from skep.testing.simulation.behaviours import behave, expanded
 from skep.testing.simulation.cable import Cable
+from skep.testing.simulation.certified_cable import CertifiedCable
 from skep.testing.simulation.disk import Disk
+from skep.testing.simulation.door import Door
 from skep.testing.simulation.machine import Machine
 from skep.testing.simulation.marks import Scene
+from skep.testing.simulation.papers import Papers
 from skep.testing.simulation.places import hardware
 from skep.testing.simulation.planned import check_planned
 from skep.testing.sources import SeededIds
@@ -56,10 +55,16 @@ class World:
         self.random = random
         self.clock = VirtualClock()
         self.ids = SeededIds(random.getrandbits(64))
+        #: what keys are made of; a source of its own, so that it does not matter how much of it they take
+        self.draw = Random(random.getrandbits(64)).randbytes  # noqa: S311 - it must repeat itself
         self.scene = Scene()
         self.always = Always()
         self.disk = Disk(random, self.note, self.crash)
         self.machines: dict[NodeId, Machine] = {}
+        #: every node that ever was a member
+        self.members: dict[NodeId, None] = {}
+        #: the token of workers before the present one
+        self.written_down = ""
         self.engine: Engine | None = None
         self.groups = 0
         self.crashes = 0
@@ -114,10 +119,12 @@ class World:
             init=False,
             clock=self.clock,
             ids=self.ids,
+            draw=self.draw,
+            gate=Door(),
             executor=lambda _name, _number: SimulatedExecutor(self._behave, clock=self.clock),
         ) as cluster:
             if not cluster.active:
-                await cluster.begin(lambda engine, _: self._first_words(engine))
+                await cluster.swarm.init(default_addr_pool=POOLS, subnet_size=SUBNET_SIZE, actor=ENGINE)
             engine = cluster.engine
             engine.writer.on_durable.append(lambda durable: self._look(engine, durable))
             engine.writer.on_recovered.append(lambda: self.always.begin(engine.writer.state))
@@ -139,6 +146,8 @@ class World:
         end = self.disk.log.end.position
         self.note("engine-crashed-with-lost-group" if end < before else "engine-crashed")
         self.always.forget_after(end)
+        for machine in self.machines.values():
+            machine.void = machine.void or (machine.papers is not None and machine.papers.known > end)
         for tell in self.on_crash:
             tell(end)
         if self.engine is not None:
@@ -156,8 +165,11 @@ class World:
         if self.engine is not engine:
             return
         self.groups += 1
+        self.members |= dict.fromkeys(engine.writer.state.nodes)
         self.scene.look(engine.writer.state, durable.records)
         self.always.look(durable.records)
+        if any(isinstance(event, SwarmRootReplaced) for record in durable.records for event in record.events):
+            self._check_replaced(engine.writer.state)
         if engine.writer.head.position - self._checkpointed >= CHECKPOINT_RECORDS:
             self._checkpointed = engine.writer.head.position
             self.disk.keep(engine.writer.head, encode_state(engine.writer.state))
@@ -166,26 +178,29 @@ class World:
             if engine.writer.wakes.idle:
                 check_planned(engine.writer.state)
 
-    async def _first_words(self, engine: Engine) -> None:
-        manager = JoinNodes(
-            node_ids=(NodeId(self.ids.new()),),
-            specs=(NodeSpec(labels={}, role=Role.MANAGER, availability=Availability.ACTIVE),),
-            descriptions=(NodeDescription(hostname="node1"),),
-            addrs=("127.0.0.1",),
-            managers=(ManagerStatus(leader=True, addr="127.0.0.1:2377"),),
-        )
-        swarm = replace(begin_swarm(ingress=True), default_addr_pool=POOLS, subnet_size=SUBNET_SIZE)
-        await engine.writer.submit(swarm, manager, actor=ENGINE)
+    def _check_replaced(self, state: ClusterState) -> None:
+        """Look at whom a new root locks out: every member that can show a certificate must have one of it."""
+        for machine in self.machines.values():
+            if machine.gone or machine.void or machine.papers is None or machine.node_id not in state.nodes:
+                continue
+            if state.cluster is not None and not machine.papers.trusted_by(state.cluster.root.certificate):
+                raise Failed(f"the root was replaced, and {machine.name} has no certificate of the new one")
 
     # --- machines
 
     def new_machine(self) -> Machine:
         """Put up a machine. It tries to reach the manager from now on, which refuses it until it is a member."""
-        return self._put_up(f"node{len(self.machines) + 2}", NodeId(self.ids.new()))
+        return self.put_up(self.new_name(), NodeId(self.ids.new()))
 
-    def _put_up(self, name: str, node_id: NodeId) -> Machine:
+    def new_name(self) -> str:
+        """Return the name of the next machine."""
+        return f"node{len(self.machines) + 2}"
+
+    def put_up(self, name: str, node_id: NodeId, papers: Papers | None = None) -> Machine:
+        """Put up a machine that is node `node_id`, by its papers if it came in by a token."""
         described = hardware(self.random, name)
-        machine = Machine(described, node_id, Cable(self, node_id), self._behave, clock=self.clock)
+        cable = Cable(self, node_id) if papers is None else CertifiedCable(self, node_id, papers)
+        machine = Machine(described, node_id, cable, self._behave, clock=self.clock, papers=papers)
         self.machines[node_id] = machine
         self._background.start_soon(machine.run_forever)
         return machine
@@ -197,9 +212,9 @@ class World:
         return behave(task)
 
     def muster(self, state: ClusterState) -> None:
-        """Switch off the machines of those that are no members any more."""
+        """Switch off machines that were to become members, and did not."""
         for node_id, machine in self.machines.items():
-            if node_id not in state.nodes and machine.is_on:
+            if node_id not in state.nodes and machine.is_on and node_id not in self.members:
                 machine.switch_off()
 
     async def mend(self, state: ClusterState) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from skep.core.events import Event
 from skep.core.record import Record
 from skep.core.state import ClusterState
-from skep.model.ids import NodeId, ServiceId, TaskId
+from skep.model.ids import NetworkId, NodeId, ServiceId, TaskId
 
 E = TypeVar("E", bound=Event)
 
@@ -45,6 +45,16 @@ NOTED = (
     "command-unavailable",
     "machine-came-back-otherwise",
     "template-expanded",
+    "token-rotated",
+    "joined-by-token",
+    "worthless-token-refused",
+    "machine-joined-anew",
+    "worker-left",
+    "certificate-renewed",
+    "certificate-out-of-date",
+    "removed-node-refused-a-certificate",
+    "swarm-left",
+    "swarm-not-left-by-a-crash",
 )
 
 #: A part of a rejection's words -> the mark.
@@ -60,6 +70,12 @@ REFUSED = {
     "is not down and can't be removed": "node-not-down-refused",
     "is in use by service": "network-in-use-refused",
     "is being rebalanced already": "rebalance-twice-refused",
+    "not manually attachable": "network-not-attachable-refused",
+    "is in use by task": "network-in-use-by-a-container-refused",
+    "doesn't belong to this node": "container-of-another-node-refused",
+    "is none that network": "address-of-no-use-refused",
+    "is in use": "address-in-use-refused",
+    "no address left on network": "container-without-address-refused",
 }
 
 #: Every mark there is.
@@ -73,6 +89,8 @@ class Scene:
         #: the marks that were reached, in their order
         self.reached: dict[str, None] = {}
         self.state = ClusterState()
+        #: the events of the record that is looked at
+        self.together: tuple[Event, ...] = ()
         #: tasks that waited, nodes that were down, and services whose update was under way, when they were last told of
         self.held: dict[TaskId, None] = {}
         self.down: dict[NodeId, None] = {}
@@ -81,6 +99,10 @@ class Scene:
         self.lacked_a_unit: dict[TaskId, None] = {}
         self.lacked_a_port: dict[TaskId, None] = {}
         self.lacked_an_address: dict[TaskId, None] = {}
+        #: containers on networks, with their nodes and networks; whether the root is being replaced, and keys were made
+        self.attached: dict[TaskId, tuple[NodeId, NetworkId, str]] = {}
+        self.rotating = False
+        self.keyed = False
         self._looks = {event: list(looks) for event, looks in SEEN.items()}
 
     def note(self, mark: str) -> None:
@@ -100,6 +122,7 @@ class Scene:
         """Look at a group that became durable, and at the state after it, for marks that were not reached yet."""
         self.state = state
         for record in records:
+            self.together = record.events
             for event in record.events:
                 looks = self._looks.get(type(event))
                 if looks:
