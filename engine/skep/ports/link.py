@@ -93,6 +93,7 @@ class AssignedTask(Struct, frozen=True):
 
     That is the present one, not that of the task's beginning as in SwarmKit: engines make a container of what they were
     told of a task first, and what gives a service another endpoint replaces its tasks.
+
     `resources` are the generic ones of its node that are its own; `registry_auth` is for who pulls its image.
     """
 
