@@ -2,7 +2,8 @@
 
 grpclib (0.4.9) hands each frame to the transport alone: an answer is three, which are three TLS records, three calls of
 the kernel, and three times that the other side wakes up. asyncio's TLS has a buffer of 256 KiB for each connection,
-which is a quarter of a GiB for a thousand agents that are silent most of the time. HTTP/2 and TLS stay theirs.
+which is a quarter of a GiB for a thousand agents that are silent most of the time. hpack reads and writes headers anew
+that are the same in every call (see `repeated_headers`). HTTP/2 and TLS stay theirs.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 from grpclib.config import Configuration
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server
+
+from skep_adapters.swarmkit.repeated_headers import RepeatedDecoder, RepeatedEncoder
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable
@@ -63,6 +66,8 @@ class _GatheringProtocol(H2Protocol):
         if not gathering.getpeercert():
             self._ends = asyncio.get_running_loop().call_later(STRANGER_S, gathering.close)
         super().connection_made(cast("asyncio.BaseTransport", gathering))
+        http = self.connection._connection  # noqa: SLF001 - there is no other way in; a test says when it moves
+        http.encoder, http.decoder = RepeatedEncoder(), RepeatedDecoder(http.decoder)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._ends is not None:

@@ -1,7 +1,7 @@
 """The dispatcher, as workers call it: each call is one of the link that is bound to the caller's node."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -54,7 +54,7 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         """Register, and send all that the worker must know whenever something of it changes."""
         link, node_id = self._link(stream)
         request: dispatcher_pb2.SessionRequest = await asked(stream, SESSION_BYTES_MAX)
-        async with _answered(node_id):
+        with _answered(node_id):
             description = parse_description(request.description)
             registering = SessionRequest(description, address_of(stream), request.session_id)
             async with link.session(registering) as messages:
@@ -67,7 +67,7 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         """Note that the worker lives."""
         link, node_id = self._link(stream)
         request: dispatcher_pb2.HeartbeatRequest = await asked(stream)
-        async with _answered(node_id):
+        with _answered(node_id):
             period_s = await link.heartbeat(request.session_id)
         period = Duration()
         period.FromNanoseconds(int(period_s * NANOSECONDS))
@@ -81,7 +81,7 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         request: dispatcher_pb2.UpdateTaskStatusRequest = await asked(stream, LARGE_BYTES_MAX)
         if len(request.updates) > REPORTS_MAX:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, f"{len(request.updates)} reports; the most is {REPORTS_MAX}")
-        async with _answered(node_id):
+        with _answered(node_id):
             await link.update_task_status(request.session_id, _reports(node_id, request))
         await stream.send_message(dispatcher_pb2.UpdateTaskStatusResponse())
 
@@ -91,7 +91,7 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         """Send all that the node is assigned, then what changes of it."""
         link, node_id = self._link(stream)
         request: dispatcher_pb2.AssignmentsRequest = await asked(stream)
-        async with _answered(node_id):
+        with _answered(node_id):
             async for message in link.assignments(request.session_id):
                 await stream.send_message(render_assignments(message, task=self._task))
                 await anyio.sleep(GATHER_S)
@@ -125,8 +125,8 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         return render_task(task, spec=self._spec(task.template), network=self._network, resources=task.resources)
 
 
-@asynccontextmanager
-async def _answered(node_id: NodeId) -> AsyncIterator[None]:
+@contextmanager
+def _answered(node_id: NodeId) -> Iterator[None]:
     """Tell what went wrong so that an agent builds a new session, and does not end its tasks."""
     try:
         yield
