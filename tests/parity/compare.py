@@ -1,7 +1,9 @@
 """Compares two recordings of one scenario, step by step and exchange by exchange."""
 
 import difflib
+import itertools
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +11,8 @@ from tests.parity.normal import Normal, masked, tokens
 from tests.parity.recorder import Row
 
 _SHORT = 12
+
+_LOOKED_UP = re.compile("/(nodes|services|tasks)/[⟦<]")
 
 
 class Difference(NamedTuple):
@@ -30,9 +34,10 @@ class Comparison(NamedTuple):
 
 
 class _Renaming:
-    """Which id of one recording is which of the other."""
+    """Which id of one recording is which of the other; `alike` are those of each that may be any of several."""
 
-    def __init__(self) -> None:
+    def __init__(self, alike: tuple[set[str], set[str]]) -> None:
+        self._alike = alike
         self._there: dict[str, str] = {}
         self._back: dict[str, str] = {}
 
@@ -40,6 +45,8 @@ class _Renaming:
         """Bind ids to each other; return those that are bound to others already."""
         found = []
         for their, our in zip(theirs, ours, strict=True):
+            if their in self._alike[0] and our in self._alike[1]:
+                continue
             if self._there.setdefault(their, our) != our or self._back.setdefault(our, their) != their:
                 found.append(f"{their} is {self._there[their]}, here it is {our}")
             elif len(their) > _SHORT < len(our):
@@ -50,8 +57,9 @@ class _Renaming:
 
 def compared(reference: list[Row], other: list[Row]) -> Comparison:
     """Return how a recording differs from the reference."""
-    renaming = _Renaming()
-    sides = _steps(reference), _steps(other)
+    normals = Normal(reference), Normal(other)
+    sides = _steps(reference, normals[0]), _steps(other, normals[1])
+    renaming = _Renaming((normals[0].alike, normals[1].alike))
     differences: list[Difference] = []
     steps = exchanges = 0
     for number, (step, asked) in sides[0].items():
@@ -70,9 +78,8 @@ def compared(reference: list[Row], other: list[Row]) -> Comparison:
     return Comparison(steps, exchanges, tuple(differences))
 
 
-def _steps(rows: list[Row]) -> dict[int, tuple[Any, list[Any]]]:
+def _steps(rows: list[Row], normal: Normal) -> dict[int, tuple[Any, list[Any]]]:
     """Return each step with its exchanges, but for those by which a client that waits looks again and again."""
-    normal = Normal(rows)
     found: dict[int, tuple[Any, list[Any]]] = {
         row["step"]: (normal.row(row), []) for row in rows if row["kind"] == "step"
     }
@@ -87,7 +94,24 @@ def _steps(rows: list[Row]) -> dict[int, tuple[Any, list[Any]]]:
         elif step in waiting and step in written and row["method"] == "GET":
             continue
         found[step][1].append(normal.row(row))
-    return found
+    return {number: (step, _sorted(asked)) for number, (step, asked) in found.items()}
+
+
+def _sorted(asked: list[Any]) -> list[Any]:
+    """Return exchanges in their order; but a client looks up the objects of a list in that of their ids."""
+    ordered: list[Any] = []
+    for looked_up, run in itertools.groupby(asked, key=_looks_up):
+        some = list(run)
+        ordered += sorted(some, key=_content) if looked_up else some
+    return ordered
+
+
+def _content(row: Any) -> str:
+    return masked(json.dumps([_name(row), row], sort_keys=True, ensure_ascii=False))
+
+
+def _looks_up(row: Any) -> bool:
+    return row["method"] == "GET" and _LOOKED_UP.search(row["path"]) is not None
 
 
 def _typed(step: Any) -> Any:

@@ -1,13 +1,16 @@
 """Takes out of a recording what differs from run to run.
 
-Ids stay, as tokens: two recordings agree if one's ids can be renamed to the other's, each always to the same.
+Ids stay, as tokens: two recordings agree if one's ids can be renamed to the other's, each always to the same. Those of
+nodes become their names. Which slot of a service got which node is drawn, so slots are compared as a whole.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tests.parity.ps_table import HEAD, SLOT, ordered, sentence
 from tests.parity.recorder import Row
 
 _ID = re.compile(r"(?<![0-9a-z])(?=[0-9a-z]*[0-9])(?=[0-9a-z]*[a-z])[0-9a-z]{25}(?![0-9a-z])")
@@ -52,7 +55,10 @@ _MACHINE = (
         ),
         r"\1 <host>",
     ),
+    (re.compile(r"(?m)^( *Issuer Subject:).*"), r"\1 <base64>"),
 )
+#: the name of a task in that of its container
+_OF_A_SLOT = re.compile(r"(?<=\.)\d+(?=\.(?:⟦|<))")
 
 _NUMBERS = {
     **dict.fromkeys(("PID", "Pid", "NGoroutines", "NFd", "MemTotal", "time", "timeNano", "Images"), "<n>"),
@@ -85,6 +91,10 @@ class Normal:
             found.update(_ID.findall(text), _HEX.findall(text))
         short = sorted({each[:_SHORT] for each in found})
         self._short = re.compile("|".join(short)) if short else None
+        self._nodes = _nodes(rows)
+        self._node = re.compile("|".join(self._nodes)) if self._nodes else None
+        #: ids of what looks the same in a list but for its ids: which of them is which, nobody can tell
+        self.alike: set[str] = set()
         made_up = sorted(name for name in named if name not in given)
         self._made_up = re.compile(rf"\b({'|'.join(made_up)})\b") if made_up else None
 
@@ -95,6 +105,8 @@ class Normal:
     def _text(self, text: str) -> str:
         for pattern, by in _FIRST:
             text = pattern.sub(by, text)
+        if self._node is not None:
+            text = self._node.sub(lambda found: self._nodes[found[0]], text)
         text = _ID.sub(lambda found: f"⟦{found[0]}⟧", text)
         text = _HEX.sub(lambda found: f"⟦{found[0]}⟧", text)
         if self._short is not None:
@@ -103,6 +115,7 @@ class Normal:
             text = self._made_up.sub(lambda found: f"⟦{found[0]}⟧", text)
         for pattern, by in _THEN:
             text = pattern.sub(by, text)
+        text = _OF_A_SLOT.sub(SLOT, text)
         return _USERS.sub(lambda found: found[1] + ", ".join(sorted(found[2].split(", "))), text)
 
     def _shortened(self, text: str) -> Iterator[str]:
@@ -124,10 +137,13 @@ class Normal:
         except ValueError:
             for pattern, by in _MACHINE:
                 text = pattern.sub(by, text)
-            return [re.sub(r"  +", "  ", line).rstrip() for line in self._text(text).split("\n")]
+            lines = [re.sub(r"  +", "  ", line).rstrip() for line in self._text(text).split("\n")]
+            return ordered(lines, masked) if lines[0].startswith(HEAD) else lines
 
     def _walk(self, value: Any, key: str) -> Any:
         if isinstance(value, dict):
+            if "ServiceID" in value and "Slot" in value:
+                value = {**value, "Slot": SLOT}
             return {self._text(name): self._walk(each, name) for name, each in value.items() if name not in _HOST}
         if isinstance(value, list):
             return self._list(value, key)
@@ -152,8 +168,46 @@ class Normal:
             return [{**each, "Name": "<peer>"} for each in found]
         objects = bool(found) and all(isinstance(each, dict) for each in found)
         if key in _UNORDERED or (objects and all("ID" in each or "Id" in each for each in found)):
-            return sorted(found, key=_order)
+            return self._sorted(given, found) + _slots(given)
         return found
+
+    def _sorted(self, given: list[Any], found: list[Any]) -> list[Any]:
+        """Return objects in order, the older first among those that look the same."""
+        pairs = zip(given, found, strict=True)
+        rows = sorted((_order(each), _created(raw), at) for at, (raw, each) in enumerate(pairs))
+        for _, same in itertools.groupby(rows, key=lambda row: row[0]):
+            ids = [frozenset(tokens(json.dumps(found[at], ensure_ascii=False))) for *_, at in same]
+            own = frozenset.union(*ids) - frozenset.intersection(*ids)
+            self.alike |= own | {each[:_SHORT] for each in own}
+        return [found[at] for *_, at in rows]
+
+
+def _nodes(rows: Iterable[Row]) -> dict[str, str]:
+    """Return the names of nodes by their ids, and by the beginnings of those; a second node of a name has a number."""
+    seen: dict[str, tuple[str, str]] = {}
+    for row in rows:
+        answer = row.get("response_json") if "/nodes" in row.get("path", "") else None
+        for each in answer if isinstance(answer, list) else [answer]:
+            if isinstance(each, dict) and "Description" in each:
+                seen[each["ID"]] = each["Description"].get("Hostname", ""), each["CreatedAt"]
+    names: dict[str, str] = {}
+    for host, same in itertools.groupby(sorted(seen, key=seen.__getitem__), key=lambda node: seen[node][0]):
+        for number, node in enumerate(same, 1):
+            names[node] = f"<{host}>" if number == 1 else f"<{host}, its id number {number}>"
+    return names | {node[:_SHORT]: name for node, name in names.items()}
+
+
+def _created(value: Any) -> str:
+    return str(value.get("CreatedAt", "")) if isinstance(value, dict) else ""
+
+
+def _slots(tasks: list[Any]) -> list[str]:
+    """Return which slots a list of tasks has of each service, by the order of the services' oldest tasks."""
+    found: dict[str, list[int]] = {}
+    for task in sorted((each for each in tasks if isinstance(each, dict) and "ServiceID" in each), key=_created):
+        if "Slot" in task:
+            found.setdefault(task["ServiceID"], []).append(task["Slot"])
+    return [sentence("a service", slots) for slots in found.values()]
 
 
 def _order(value: Any) -> str:

@@ -12,7 +12,7 @@ from tests.parity.listed import Entry
 from tests.parity.recorder import Row
 from tests.parity.result import judged
 
-A, B, C, D = (letter * 24 + "1" for letter in "abcd")
+A, B, C, D, E, F = (letter * 24 + "1" for letter in "abcdef")
 
 
 def recording(*exchanges: Row, stdout: str = "", cli: str = "docker x") -> list[Row]:
@@ -41,10 +41,10 @@ def test_other_ids_are_equal_if_each_is_always_the_same_one() -> None:
 
 
 def test_a_shortened_id_is_that_of_the_long_one() -> None:
-    rows = recording(got("/x", [{"ID": A}, {"ID": B}]), stdout=f"{A[:12]}  one\n")
-    other = recording(got("/x", [{"ID": C}, {"ID": D}]), stdout=f"{C[:12]}   one\n")
-    assert found(rows, other) == []
-    assert found(rows, recording(got("/x", [{"ID": C}, {"ID": D}]), stdout=f"{D[:12]}  one\n")) == ["cli"]
+    rows = recording(got("/x", [{"ID": A, "a": 1}, {"ID": B}]), stdout=f"{A[:12]}  one\n")
+    asked = got("/x", [{"ID": C, "a": 1}, {"ID": D}])
+    assert found(rows, recording(asked, stdout=f"{C[:12]}   one\n")) == []
+    assert found(rows, recording(asked, stdout=f"{D[:12]}  one\n")) == ["cli"]
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,41 @@ def test_parts_together_are_all_scenarios_once() -> None:
     names = scenario.names()
     parts = [parted(names, f"{number}/3") for number in (1, 2, 3)]
     assert sorted(name for part in parts for name in part) == names
+
+
+def task(name: str, slot: int, node: str, second: int = 0) -> dict[str, Any]:
+    return {"ID": name, "ServiceID": A, "Slot": slot, "NodeID": node, "CreatedAt": f"2026-01-01T00:00:0{second}Z"}
+
+
+def nodes(*names: tuple[str, str]) -> Row:
+    return got("/nodes", [{"ID": node, "CreatedAt": "t", "Description": {"Hostname": name}} for node, name in names])
+
+
+def test_which_slot_got_which_node_is_drawn() -> None:
+    known = nodes((C, "node1"), (D, "node2"))
+    there = recording(known, got("/tasks", [task(E, 1, C), task(F, 2, D)]))
+    assert found(there, recording(known, got("/tasks", [task(E, 1, D), task(F, 2, C)]))) == []
+    assert found(there, recording(known, got("/tasks", [task(E, 1, C), task(F, 2, C)]))) == ["GET /tasks"]
+    assert found(there, recording(known, got("/tasks", [task(E, 1, C), task(F, 3, D)]))) == ["GET /tasks"]
+
+
+def test_a_table_of_tasks_has_its_slots_in_any_order() -> None:
+    head = "ID   NAME   IMAGE   NODE   DESIRED STATE\n"
+    there = recording(stdout=head + "1   w.1   i   n1   R\n2    \\_ w.1   i   n2   S\n3   w.2   i   n2   R\n")
+    other = recording(stdout=head + "3   w.1   i   n2   R\n1   w.2   i   n1   R\n2    \\_ w.2   i   n2   S\n")
+    assert found(there, other) == []
+    other = recording(stdout=head + "3   w.1   i   n2   R\n2    \\_ w.1   i   n2   S\n1   w.2   i   n1   R\n")
+    assert found(there, other) == ["cli"]
+
+
+def test_objects_are_looked_up_in_any_order() -> None:
+    one, two = got(f"/services/{A}", {"Name": "a"}), got(f"/services/{B}", {"Name": "b"})
+    assert found(recording(one, two), recording(two, one)) == []
+    assert found(recording(one, two), recording(one, one)) == [f"GET /services/{'<id>'}"]
+
+
+def test_those_that_look_the_same_in_a_list_may_be_each_other() -> None:
+    tasks = got("/tasks", [task(C, 1, "n", 1), task(D, 2, "n", 2)])
+    there = recording(tasks, got("/x", {"ID": C}), got("/y", {"ID": B}))
+    assert found(there, recording(tasks, got("/x", {"ID": D}), got("/y", {"ID": B}))) == []
+    assert found(there, recording(tasks, got("/x", {"ID": C}), got("/y", {"ID": A}))) == ["GET /y"]
