@@ -168,6 +168,21 @@ def test_unknown_isolation_protocol_and_publish_mode_are_stored_as_the_usual_one
     assert (kept.endpoint_spec.ports[0].protocol, kept.endpoint_spec.ports[0].publish_mode) == ("tcp", "ingress")
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ({"BindOptions": {"NonRecursive": True}}, {"BindOptions": {"NonRecursive": True, "Propagation": "rprivate"}}),
+        ({"BindOptions": {"Propagation": "RSlave"}}, {"BindOptions": {"Propagation": "rslave"}}),
+        ({"BindOptions": {}}, {}),
+        ({"Consistency": "cached"}, {}),
+    ],
+)
+def test_a_mount_is_stored_with_what_swarm_has_of_it(said: dict[str, Any], kept: dict[str, Any]) -> None:
+    bind = {"Type": "bind", "Source": "/tmp", "Target": "/host"}  # noqa: S108  # nothing is written there
+    (mount,) = stored(a_service(container={"Mounts": [bind | said]})).container.mounts
+    assert msgspec.to_builtins(mount) == bind | kept
+
+
 def test_a_job_without_numbers_is_stored_with_ones_and_explicit_zeros_stay() -> None:
     job = stored(a_service(Mode={"ReplicatedJob": {}})).mode
     assert job is not None

@@ -16,9 +16,12 @@ from typing import Any
 
 import aiohttp
 from docker_harness import Served
+from skep.model.states import Availability
 from skep.ports.registry import Registry
 from skep.runtime.cluster import Cluster
 from skep_adapters.docker_api import DockerApi
+
+from tests.trust.requests import csr
 
 #: What the image of the tests has: busybox is one binary with many names.
 APPLETS = ("cat", "dd", "echo", "head", "ls", "md5sum", "sh", "sleep", "stty", "true", "tty", "wc")
@@ -129,6 +132,12 @@ async def before_engine(
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as http,
         ):
             yield Served(cluster, path, http)
+
+
+async def join(api: Served) -> None:
+    """Take an engine in, as far as the swarm knows."""
+    worker, _ = await api.cluster.swarm.tokens()
+    await api.cluster.engine.membership.admit(worker, csr(), addr="10.0.0.7", availability=Availability.DRAIN)
 
 
 def connections_to(engine: Path) -> int:

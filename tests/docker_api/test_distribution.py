@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docker_harness import Served
-from engine_harness import before_engine
-from skep.model.states import Availability
+from engine_harness import before_engine, join
 from skep_adapters.registry import RegistryClient
 
 from tests.registry.registry_harness import DOCKER_LIST, DOCKER_MANIFEST, HTPASSWD, REGISTRY, Shelf, digest, registry
-from tests.trust.requests import csr
 
 pytestmark = pytest.mark.skipif(REGISTRY is None, reason="docker-registry is not installed (Debian: docker-registry)")
 
@@ -28,12 +25,6 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
 
 def _credentials(**said: str) -> dict[str, str]:
     return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(said).encode()).decode()}
-
-
-async def join(api: Served) -> None:
-    """Take an engine in, as far as the swarm knows."""
-    worker, _ = await api.cluster.swarm.tokens()
-    await api.cluster.engine.membership.admit(worker, csr(), addr="10.0.0.7", availability=Availability.DRAIN)
 
 
 async def _both(engine: Path, path: str, **headers: str) -> tuple[Answer, Answer]:

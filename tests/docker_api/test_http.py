@@ -76,6 +76,13 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ),
     (
         "POST",
+        "/v1.41/services/create",
+        {"Name": "a", "TaskTemplate": {**IMAGE, "Networks": [{"Target": "nope"}]}},
+        500,
+        "network nope not found",
+    ),
+    (
+        "POST",
         "/v1.41/services/web/update",
         {"Name": "web"},
         400,

@@ -81,9 +81,9 @@ async def test_a_service_on_one_is_shown_as_recorded() -> None:
 
 async def test_none_is_no_network_of_the_swarms() -> None:
     async with served() as api:
-        not_found = (404, {"message": "network none not found"})
-        assert await api.ask("POST", "/services/create", service("none")) == not_found
-        assert await api.ask("GET", "/networks/none?scope=swarm") == not_found
+        not_found = {"message": "network none not found"}
+        assert await api.ask("POST", "/services/create", service("none")) == (500, not_found)
+        assert await api.ask("GET", "/networks/none?scope=swarm") == (404, not_found)
 
 
 async def test_none_is_removed_by_name_or_id() -> None:
@@ -150,10 +150,8 @@ async def test_a_network_of_the_machine_is_refused_to_a_service_in_the_words_of_
             await api.docker("network", "rm", "local")
         words = {"message": "could not find the corresponding predefined swarm network: network none not found"}
         assert await api.ask("POST", "/services/create", service("none")) == (404, words)
-        assert await api.ask("POST", "/services/create", service("nope")) == (
-            404,
-            {"message": "network nope not found"},
-        )
+        words = {"message": "network nope not found"}
+        assert await api.ask("POST", "/services/create", service("nope")) == (500, words)
 
 
 async def test_a_name_that_the_machine_uses_is_not_free_for_the_swarm(engine: Path) -> None:

@@ -13,6 +13,12 @@ def older(one: str, other: str) -> str:
     return min(known, key=numbers, default="")
 
 
+def before(version: str, limit: str) -> bool:
+    """Say whether a version is older than another; what is no version is not."""
+    known = numbers(version)
+    return bool(known) and known < numbers(limit)
+
+
 def newer(one: str, other: str) -> str:
     """Return the newer of two versions."""
     return max(one, other, key=numbers)

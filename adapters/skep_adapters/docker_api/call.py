@@ -15,6 +15,7 @@ from skep.model.service import ServiceSpec
 from skep.ports.registry import Registry
 
 from skep_adapters.docker_api import query
+from skep_adapters.docker_api.api_versions import before
 from skep_adapters.docker_api.backend import Backend
 from skep_adapters.docker_api.decode import decode
 from skep_adapters.docker_api.errors import ApiError
@@ -47,6 +48,7 @@ class Call:
         args: dict[str, str],
         *,
         api_max: str,
+        spoken: str,
         hostname: str,
         closing: asyncio.Event,
         unsupported: Callable[[ServiceSpec], Sequence[str]] | None = None,
@@ -57,6 +59,8 @@ class Call:
         self.cluster = cluster
         self.args = args
         self.api_max = api_max
+        #: the version of the API that the client speaks: the newest that it can, unless its path says another
+        self.spoken = spoken
         self.hostname = hostname
         #: set when the server closes: streams end then
         self.closing = closing
@@ -97,6 +101,10 @@ class Call:
     def version(self, kind: str) -> Position:
         """Return the version that an update is based on, as `query.version`."""
         return query.version(kind, self.param("version"))
+
+    def before(self, version: str) -> bool:
+        """Say whether the client speaks a version of the API that is older."""
+        return before(self.spoken, version)
 
     def filters(self, *, status: int) -> Filters:
         """Return the filters of the query; `status` answers those that cannot be read."""

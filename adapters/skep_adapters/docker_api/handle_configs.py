@@ -10,6 +10,7 @@ from skep.model.secret import Config, ConfigSpec
 from skep_adapters.docker_api import filters as known
 from skep_adapters.docker_api.answers import chosen, empty_answer, json_answer, list_answer
 from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.errors import bad_request
 from skep_adapters.docker_api.filters import Filters
 from skep_adapters.docker_api.render_secret import render_config
 
@@ -29,6 +30,8 @@ async def list_configs(call: Call) -> web.StreamResponse:
 async def create(call: Call) -> web.StreamResponse:
     """Begin a config."""
     spec = await call.body(ConfigSpec)
+    if spec.templating is not None and call.before("1.37"):
+        raise bad_request(f"config templating is not supported on the specified API version: {call.spoken}")
     config_id = await call.cluster.configs.create(spec, actor=call.actor)
     return json_answer({"ID": config_id}, status=201)
 

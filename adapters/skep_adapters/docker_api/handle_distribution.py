@@ -3,17 +3,26 @@
 import base64
 import binascii
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
 from skep.core.state import ClusterState
-from skep.ports.registry import Platform, RegistryError
+from skep.ports.registry import ImageFound, Platform, RegistryError
 
 from skep_adapters.docker_api.answers import json_answer
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError, not_implemented
 from skep_adapters.docker_api.passthrough import forward
-from skep_adapters.docker_api.passthrough_engine import EngineGone
+from skep_adapters.docker_api.passthrough_engine import EngineGone, LocalEngine
+
+
+class _Described(msgspec.Struct):
+    digest: str
+
+
+class _Heard(msgspec.Struct, rename="pascal"):
+    descriptor: _Described
 
 
 async def inspect(call: Call) -> web.StreamResponse:
@@ -24,14 +33,46 @@ async def inspect(call: Call) -> web.StreamResponse:
         except EngineGone:
             if call.registry is None:
                 raise
+    found = await _looked_up(call, call.ref)
+    descriptor = {"mediaType": found.media_type, "digest": found.digest, "size": found.size}
+    return json_answer({"Descriptor": descriptor, "Platforms": [_platform(one) for one in found.platforms] or None})
+
+
+async def digest_of(call: Call, image: str) -> str:
+    """Return the digest of an image, of whoever answers for `inspect`; empty where the names of images mean nothing.
+
+    Raises:
+        ApiError: nobody could say.
+    """
+    if call.engine is not None:
+        try:
+            return await _digest_by_engine(call, call.engine, image)
+        except EngineGone:
+            if call.registry is None:
+                raise
+    elif call.registry is None or not await call.read(_has_engines):
+        return ""
+    return (await _looked_up(call, image)).digest
+
+
+async def _digest_by_engine(call: Call, engine: LocalEngine, image: str) -> str:
+    said = {"X-Registry-Auth": call.registry_auth} if call.registry_auth else {}
+    heard = await engine.ask(f"/distribution/{quote(image)}/json", headers=said)
+    if heard.status != web.HTTPOk.status_code:
+        raise ApiError(heard.status, f"{image} could not be accessed on a registry")
+    try:
+        return msgspec.json.decode(heard.body, type=_Heard).descriptor.digest
+    except msgspec.DecodeError as error:
+        raise ApiError(502, "the Docker Engine answered something that describes no image") from error
+
+
+async def _looked_up(call: Call, image: str) -> ImageFound:
     if call.registry is None or not (call.engine is not None or await call.read(_has_engines)):
         raise not_implemented("looking up images in registries where no Docker Engine runs tasks")
     try:
-        found = await call.registry.look_up(call.ref, _credentials(call.registry_auth))
+        return await call.registry.look_up(image, _credentials(call.registry_auth))
     except RegistryError as error:
         raise ApiError(error.status, str(error)) from error
-    descriptor = {"mediaType": found.media_type, "digest": found.digest, "size": found.size}
-    return json_answer({"Descriptor": descriptor, "Platforms": [_platform(one) for one in found.platforms] or None})
 
 
 def _has_engines(state: ClusterState) -> bool:

@@ -11,6 +11,7 @@ from skep_adapters.docker_api import filters as known
 from skep_adapters.docker_api.answers import chosen, empty_answer, json_answer, list_answer
 from skep_adapters.docker_api.bodies import SecretBody
 from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.errors import bad_request
 from skep_adapters.docker_api.filters import Filters
 from skep_adapters.docker_api.render_secret import render_secret
 
@@ -30,6 +31,8 @@ async def list_secrets(call: Call) -> web.StreamResponse:
 async def create(call: Call) -> web.StreamResponse:
     """Begin a secret."""
     body = await call.body(SecretBody)
+    if body.templating is not None and call.before("1.37"):
+        raise bad_request(f"secret templating is not supported on the specified API version: {call.spoken}")
     secret_id = await call.cluster.secrets.create(_spec(body), body.data or b"", actor=call.actor)
     return json_answer({"ID": secret_id}, status=201)
 

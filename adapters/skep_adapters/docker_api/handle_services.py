@@ -15,8 +15,10 @@ from skep_adapters.docker_api.answers import chosen, empty_answer, json_answer, 
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.filters import Filters
+from skep_adapters.docker_api.image_digest import pinned
 from skep_adapters.docker_api.local_networks import networks_resolved
 from skep_adapters.docker_api.render_service import render_service
+from skep_adapters.docker_api.spec_by_version import as_spoken
 
 _Row = tuple[Service, Tally | None]
 
@@ -24,7 +26,8 @@ _Row = tuple[Service, Tally | None]
 async def list_services(call: Call) -> web.StreamResponse:
     """Answer the services that the filters want, by id; by name if they are wanted by name."""
     filters = call.filters(status=400)
-    counted = call.truth("status")
+    # clients before 1.41 do not know of it: what they say is not even read
+    counted = not call.before("1.41") and call.truth("status")
 
     def ask(state: ClusterState) -> list[_Row]:
         filters.check(known.SERVICE)
@@ -36,10 +39,10 @@ async def list_services(call: Call) -> web.StreamResponse:
 
 async def create(call: Call) -> web.StreamResponse:
     """Begin a service, with the credentials that its nodes need for its registry."""
-    spec = await networks_resolved(call, await call.body(ServiceSpec))
+    spec, warnings = await pinned(call, await _spec(call))
     service_id = await call.cluster.services.create(spec, registry_auth=call.registry_auth, actor=call.actor)
     answer: dict[str, Any] = {"ID": service_id}
-    if warnings := call.warnings(spec):
+    if warnings := [*warnings, *call.warnings(spec)]:
         answer["Warnings"] = warnings
     return json_answer(answer, status=201)
 
@@ -53,7 +56,7 @@ async def inspect(call: Call) -> web.StreamResponse:
 
 async def update(call: Call) -> web.StreamResponse:
     """Give a service a new spec, or with `rollback=previous` the one that it had before."""
-    spec = await networks_resolved(call, await call.body(ServiceSpec))
+    spec = await _spec(call)
     version = call.version("service")
 
     def ask(state: ClusterState) -> Service:
@@ -69,6 +72,7 @@ async def update(call: Call) -> web.StreamResponse:
         case "previous":
             await call.cluster.services.rollback(service.id, version, actor=call.actor)
         case "" | "none":
+            spec, warnings = await pinned(call, spec)
             await call.cluster.services.update(
                 service.id,
                 version,
@@ -77,7 +81,7 @@ async def update(call: Call) -> web.StreamResponse:
                 previous_registry_auth=keeps == "previous-spec",
                 actor=call.actor,
             )
-            warnings = call.warnings(spec)
+            warnings += call.warnings(spec)
         case other:
             raise ApiError(500, f"unrecognized rollback option {other}")
     return json_answer({"Warnings": warnings or None})
@@ -88,6 +92,11 @@ async def remove(call: Call) -> web.StreamResponse:
     service = await call.read(lambda state: find_service(state, call.ref))
     await call.cluster.services.remove(service.id, actor=call.actor)
     return empty_answer()
+
+
+async def _spec(call: Call) -> ServiceSpec:
+    """Read a spec as the client's version of the API has it, its networks by names that the swarm knows."""
+    return await networks_resolved(call, as_spoken(await call.body(ServiceSpec), call.spoken))
 
 
 def _fits(filters: Filters, service: Service) -> bool:

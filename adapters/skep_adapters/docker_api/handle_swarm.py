@@ -2,6 +2,7 @@
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 from skep.core.rejected import Code, Rejected
 from skep.core.state import ClusterState
 from skep.model.states import Availability
@@ -21,7 +22,7 @@ _DATA_PATH_PORT = 4789
 
 async def init(call: Call) -> web.StreamResponse:
     """Begin a swarm with this node as its only manager; answers the node's id."""
-    body = await call.body(InitBody)
+    body = _as_spoken(call, await call.body(InitBody))
     if call.cluster.active and not body.force_new_cluster:
         raise AlreadyInSwarm
     listen = addresses.check_listen(body.listen_addr)
@@ -101,6 +102,13 @@ def _cluster(state: ClusterState) -> Cluster:
     if state.cluster is None:
         raise NoSwarm
     return state.cluster
+
+
+def _as_spoken(call: Call, body: InitBody) -> InitBody:
+    """Return what a client says that does not have some fields yet: those are not read."""
+    if call.before("1.39"):
+        body = replace(body, default_addr_pool=(), subnet_size=0)
+    return replace(body, data_path_port=0) if call.before("1.40") else body
 
 
 def _initial(body: InitBody) -> SwarmSpec:

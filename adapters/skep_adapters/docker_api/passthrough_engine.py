@@ -92,7 +92,14 @@ class LocalEngine:
                 self.api_version = version
             yield answer
 
-    async def ask(self, target: str, *, method: str = "GET", timeout_s: float = ANSWER_TIMEOUT_S) -> Answer:
+    async def ask(
+        self,
+        target: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> Answer:
         """Return the whole answer to a request without a body.
 
         Raises:
@@ -101,7 +108,7 @@ class LocalEngine:
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self.sent(method, target, {}, None) as answer,
+                self.sent(method, target, headers or {}, None) as answer,
             ):
                 body = bytearray()
                 async for some in answer.content.iter_any():

@@ -7,6 +7,7 @@ value (recorded: FACTS, chapter 2). The order of fields is that of the structs.
 import base64
 import enum
 import functools
+import struct
 from typing import Any
 
 import msgspec
@@ -67,6 +68,14 @@ _NEVER: dict[type[msgspec.Struct], frozenset[str]] = {swarm.CaConfig: frozenset(
 
 _ABSENT: Any = object()
 
+_FLOAT32 = struct.Struct("<f")
+#: less than what rounds to infinity
+_FLOAT32_MAX = 3.4e38
+#: so many tell any two of them apart
+_FLOAT32_DIGITS = 9
+#: Go writes larger ones with an exponent
+_WRITTEN_OUT = 1e21
+
 
 def render(value: Any) -> Any:
     """Return `value`, a struct or a part of one, as JSON's own types in the API's form."""
@@ -79,7 +88,19 @@ def render(value: Any) -> Any:
             return value.value
         case bytes():
             return base64.b64encode(value).decode()
+        case float():
+            return number(value)
     return value
+
+
+def number(value: float) -> float:
+    """Return a fraction as Go writes its 32 bits: with the fewest digits that say them, and no point if it is whole."""
+    if not abs(value) < _FLOAT32_MAX:
+        return value
+    (kept,) = _FLOAT32.unpack(_FLOAT32.pack(value))
+    texts = (f"{kept:.{digits}g}" for digits in range(1, _FLOAT32_DIGITS + 1))
+    short = float(next(text for text in texts if _FLOAT32.unpack(_FLOAT32.pack(float(text))) == (kept,)))
+    return int(short) if short.is_integer() and abs(short) < _WRITTEN_OUT else short
 
 
 def _render_struct(value: msgspec.Struct) -> dict[str, Any]:

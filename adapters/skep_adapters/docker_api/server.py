@@ -16,7 +16,7 @@ from skep.version import VERSION
 
 from skep_adapters.docker_api import routes
 from skep_adapters.docker_api.answers import error_answer
-from skep_adapters.docker_api.api_versions import numbers, older
+from skep_adapters.docker_api.api_versions import before, older
 from skep_adapters.docker_api.backend import Backend
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import PAGE_NOT_FOUND, as_api_error
@@ -115,7 +115,7 @@ class DockerApi:
         handler, args = found
         spoken = older(self._api_max, engine.api_version if engine is not None else "")
         headers |= {"Api-Version": spoken, "Ostype": "linux"}
-        if (refusal := self._refusal(version)) is not None:
+        if (refusal := _refusal(version, spoken)) is not None:
             return refusal
         headers["Docker-Experimental"] = "false"
         call = Call(
@@ -123,6 +123,7 @@ class DockerApi:
             self._cluster,
             args,
             api_max=self._api_max,
+            spoken=version or spoken,
             hostname=self._hostname or self._cluster.hostname,
             closing=closing,
             unsupported=self._unsupported,
@@ -136,20 +137,16 @@ class DockerApi:
                 raise  # half an answer is out: the connection ends, and the client sees that
             return _told(error, request)
 
-    def _refusal(self, version: str) -> web.Response | None:
-        """Return why a version of the API is not spoken; None if it is."""
-        if not version:
-            return None
-        asked = numbers(version)
-        if asked > numbers(self._api_max):
-            return error_answer(
-                f"client version {version} is too new. Maximum supported API version is {self._api_max}", 400
-            )
-        if asked < numbers(API_MIN):
-            # clients that old expect plain text (recorded)
-            why = f"client version {version} is too old. Minimum supported API version is {API_MIN}, "
-            return web.Response(text=why + "please upgrade your client to a newer version\n", status=400)
-        return None
+
+def _refusal(version: str, newest: str) -> web.Response | None:
+    """Return why a version of the API is not spoken; None if it is, or none was said."""
+    if before(newest, version):
+        return error_answer(f"client version {version} is too new. Maximum supported API version is {newest}", 400)
+    if before(version, API_MIN):
+        # clients that old expect plain text (recorded)
+        why = f"client version {version} is too old. Minimum supported API version is {API_MIN}, "
+        return web.Response(text=why + "please upgrade your client to a newer version\n", status=400)
+    return None
 
 
 def _told(error: Exception, request: web.BaseRequest) -> web.Response:

@@ -226,7 +226,13 @@ def _stored(state: ClusterState, spec: ServiceSpec) -> ServiceSpec:
 
 
 def _resolved(state: ClusterState, networks: tuple[NetworkAttachment, ...]) -> tuple[NetworkAttachment, ...]:
-    return tuple(replace(one, target=find_network(state, one.target).id) for one in networks)
+    try:
+        return tuple(replace(one, target=find_network(state, one.target).id) for one in networks)
+    except Rejected as rejected:
+        if rejected.code is not Code.NOT_FOUND:
+            raise
+        # to Swarm's API this is no service that is not there, but one that cannot be (recorded: status 500)
+        raise Rejected.unknown(str(rejected), bare=True) from None
 
 
 def _check_networks(state: ClusterState, template: TaskTemplate) -> None:

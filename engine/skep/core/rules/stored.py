@@ -58,10 +58,15 @@ def _container(container: ContainerSpec) -> ContainerSpec:
 
 
 def _mount(mount: Mount) -> Mount:
-    options: BindOptions | None = mount.bind_options
-    if options is not None:
-        options = replace(options, propagation=options.propagation.lower())
-    return replace(mount, type=mount.type.lower() or "bind", bind_options=options)
+    # Swarm has no consistency: no kernel on which tasks run knows of any (recorded)
+    return replace(mount, type=mount.type.lower() or "bind", bind_options=_bind(mount.bind_options), consistency="")
+
+
+def _bind(options: BindOptions | None) -> BindOptions | None:
+    """Return what is kept of a bind's options: all that are said, and a propagation where any is (recorded)."""
+    if options is None or options == BindOptions():
+        return None
+    return replace(options, propagation=options.propagation.lower() or "rprivate")
 
 
 def _restart(policy: RestartPolicy) -> RestartPolicy:

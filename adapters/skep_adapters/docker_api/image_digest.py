@@ -1,0 +1,49 @@
+"""Images of services by digest, for clients that leave it to the engine to look that up: those before API 1.30.
+
+Later clients ask for the digest themselves, and say it.
+"""
+
+from msgspec.structs import replace
+from skep.model.service import ServiceSpec
+
+from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.errors import ApiError
+from skep_adapters.docker_api.handle_distribution import digest_of
+
+#: What an image's name may begin with and is not shown with.
+_SILENT = ("docker.io/", "index.docker.io/")
+
+
+async def pinned(call: Call, spec: ServiceSpec) -> tuple[ServiceSpec, list[str]]:
+    """Return a spec whose image has its digest, where the client leaves that to the engine, and what it is warned of.
+
+    An image whose digest nobody knows stays as it is.
+    """
+    image, task = spec.container.image, spec.template
+    left_to_us = call.before("1.30") and call.cluster.active
+    if not left_to_us or not image or "@" in image or task.container_spec is None:
+        return spec, []
+    try:
+        digest = await digest_of(call, image)
+    except ApiError:
+        return spec, [_warning(image)]
+    if not digest:
+        return spec, []
+    named = replace(task.container_spec, image=f"{_familiar(image)}@{digest}")
+    return replace(spec, task_template=replace(task, container_spec=named)), []
+
+
+def _familiar(image: str) -> str:
+    """Return an image's name as Docker shows it: with a tag, and without what every name may begin with."""
+    for domain in _SILENT:
+        if image.startswith(domain):
+            image = image.removeprefix(domain).removeprefix("library/")
+    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+
+
+def _warning(image: str) -> str:
+    """Return what Docker warns of."""
+    return (
+        f"image {image} could not be accessed on a registry to record\nits digest. Each node will access {image} "
+        "independently,\npossibly leading to different nodes running different\nversions of the image.\n"
+    )
