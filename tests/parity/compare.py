@@ -4,9 +4,10 @@ import difflib
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tests.parity import log_lines, stacks
 from tests.parity.normal import Normal, masked, tokens
 from tests.parity.recorder import Row
 
@@ -94,15 +95,44 @@ def _steps(rows: list[Row], normal: Normal) -> dict[int, tuple[Any, list[Any]]]:
         elif step in waiting and step in written and row["method"] == "GET":
             continue
         found[step][1].append(normal.row(row))
-    return {number: (step, _sorted(asked)) for number, (step, asked) in found.items()}
+    slots = _slots(rows)
+    return {number: _undrawn(step, asked, slots) for number, (step, asked) in found.items()}
 
 
-def _sorted(asked: list[Any]) -> list[Any]:
+def _undrawn(step: Any, asked: list[Any], slots: Mapping[str, int]) -> tuple[Any, list[Any]]:
+    """Return a step and its exchanges without orders that are drawn."""
+    asked = _sorted([log_lines.streamed(row, slots) for row in asked], slots)
+    cli = str(step["cli"])
+    if stacks.deploys(cli):
+        return _reprinted(step, stacks.printed_in_order), stacks.asked_in_order(asked)
+    if cli.startswith("docker ps "):  # containers that start at once are as old as each other
+        return _reprinted(step, sorted), asked
+    if log_lines.shows(cli):
+        return _reprinted(step, lambda lines: log_lines.printed(lines, cli, slots)), asked
+    return step, asked
+
+
+def _reprinted(step: Any, by: Callable[[list[str]], list[str]]) -> Any:
+    """Return a step with the lines that were printed in another order."""
+    return step | {key: by(step[key]) for key in ("stdout", "stderr") if isinstance(step.get(key), list)}
+
+
+def _slots(rows: Iterable[Row]) -> dict[str, int]:
+    """Return the slots of tasks, by id and by its beginning."""
+    answers = (row.get("response_json") for row in rows if "/tasks" in row.get("path", ""))
+    found = itertools.chain.from_iterable(each if isinstance(each, list) else [each] for each in answers)
+    slots = {each["ID"]: each["Slot"] for each in found if isinstance(each, dict) and "Slot" in each}
+    return slots | {each[:_SHORT]: slot for each, slot in slots.items()}
+
+
+def _sorted(asked: list[Any], slots: Mapping[str, int]) -> list[Any]:
     """Return exchanges in their order; but a client looks up the objects of a list in that of their ids."""
     ordered: list[Any] = []
     for looked_up, run in itertools.groupby(asked, key=_looks_up):
         some = list(run)
-        ordered += sorted(some, key=_content) if looked_up else some
+        ordered += (
+            sorted(some, key=lambda row: (_content(row), log_lines.slot(row["path"], slots))) if looked_up else some
+        )
     return ordered
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tests.parity import stacks
 from tests.parity.ps_table import HEAD, SLOT, ordered, sentence
 from tests.parity.recorder import Row
 
@@ -28,6 +29,9 @@ _FIRST = (
     (re.compile(r"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----\n?", re.DOTALL), "<pem>"),
     (re.compile(r"MFkwEwYHKoZIzj0[A-Za-z0-9+/=]{80,}"), "<base64>"),
     (re.compile(r"sha256:[0-9a-f]{64}"), "<digest>"),
+    (re.compile(r"(<contract>/run/[A-Z]/n\d+/data|/srv/docker)(?=/)"), "<docker>"),
+    (re.compile(r"(<contract>/run/[A-Z]/n\d+/exec|/run/docker)(?=/)"), "<exec>"),
+    (re.compile(r"(<contract>/run/[A-Z]/wd/\w+|/tmp/skep-\w+/wd)(?=/)"), "<wd>"),
 )
 _THEN = (
     (
@@ -39,10 +43,15 @@ _THEN = (
     (re.compile(r"([Ll]ess than a second|About a minute|About an hour|\d+ (second|minute|hour)s?)( ago)?"), "<ago>"),
     (re.compile(r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b"), "<mac>"),
     (re.compile(r"\b((?:[A-Z2-7]{4}:){11}[A-Z2-7]{4})\b"), "<engine-id>"),
+    # as `ls` writes it
+    (re.compile(r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d\b"), "<time>"),
+    # what an engine gives on its bridge
+    (re.compile(r"\b172\.29\.(\d+)\.(?!1\b)\d+\b"), r"<172.29.\1.x>"),
     (re.compile(r'("time(?:Nano)?":)\d+'), r"\1<n>"),
     (re.compile(r"\b10\.(\d+)\.(\d+)\.\d+(/\d+)?\b"), r"<10.\1.\2.x\3>"),
     (re.compile(r"(->10\.255\.255\.53:53|-><10\.255\.255\.x>:53|read udp )[^ ]*"), "<resolver>"),
 )
+_SUBNET = re.compile(r"<(10\.\d+\.\d+)\.x")
 _USERS = re.compile(r"(following services: )([\w, .-]+)")
 #: a name that was made up for a service
 _MADE_UP = re.compile(r'"Name": "([a-z]+_[a-z]+)"')
@@ -60,9 +69,11 @@ _MACHINE = (
 #: the name of a task in that of its container
 _OF_A_SLOT = re.compile(r"(?<=\.)\d+(?=\.(?:⟦|<))")
 
+_VXLAN = "com.docker.network.driver.overlay.vxlanid_list"
 _NUMBERS = {
     **dict.fromkeys(("PID", "Pid", "NGoroutines", "NFd", "MemTotal", "time", "timeNano", "Images"), "<n>"),
     "Index": "<index>",
+    "Created": "<time>",
 }
 _DROPPED = frozenset({"t", "dur", "seq", "repeated", "repeated_until_t", "response_times", "recorded", "scenario"})
 _HOST = frozenset({"SystemTime", "KernelVersion", "OperatingSystem", "NEventsListener", "server", "transfer-encoding"})
@@ -70,6 +81,7 @@ _FIXED = {
     **dict.fromkeys(("CertIssuerSubject", "CertIssuerPublicKey", "PublicKey"), "<base64>"),
     "DockerRootDir": "<host>",
 }
+_COUNTED = {"version": "<index>", "since": "<time>", "until": "<time>"}
 #: neither the client nor the engine keeps these in an order
 _UNORDERED = frozenset({"Secrets", "Configs", "VirtualIPs", "Networks"})
 
@@ -89,18 +101,23 @@ class Normal:
             for pattern, by in _FIRST:
                 text = pattern.sub(by, text)
             found.update(_ID.findall(text), _HEX.findall(text))
-        short = sorted({each[:_SHORT] for each in found})
-        self._short = re.compile("|".join(short)) if short else None
         self._nodes = _nodes(rows)
         self._node = re.compile("|".join(self._nodes)) if self._nodes else None
         #: ids of what looks the same in a list but for its ids: which of them is which, nobody can tell
         self.alike: set[str] = set()
+        known = sorted(found | {each[:_SHORT] for each in found}, key=len, reverse=True)
+        self._known = re.compile("|".join(known)) if known else None
+        #: the client makes the networks of a stack in an order that it draws, and so draws what they get in turn
+        self._drawn = any(stacks.deploys(str(row.get("cli", ""))) for row in rows)
         made_up = sorted(name for name in named if name not in given)
         self._made_up = re.compile(rf"\b({'|'.join(made_up)})\b") if made_up else None
 
     def row(self, row: Row) -> Any:
         """Return a row as it is compared."""
-        return self._walk({key: value for key, value in row.items() if key not in _DROPPED}, "")
+        row = {key: value for key, value in row.items() if key not in _DROPPED}
+        if "/exec/" in row.get("path", "") and isinstance(row.get("response_stream"), list):
+            row["response_stream"] = _joined(row["response_stream"])
+        return self._walk(row, "")
 
     def _text(self, text: str) -> str:
         for pattern, by in _FIRST:
@@ -109,24 +126,26 @@ class Normal:
             text = self._node.sub(lambda found: self._nodes[found[0]], text)
         text = _ID.sub(lambda found: f"⟦{found[0]}⟧", text)
         text = _HEX.sub(lambda found: f"⟦{found[0]}⟧", text)
-        if self._short is not None:
-            text = "".join(self._shortened(text))
+        if self._known is not None:
+            text = "".join(self._tokened(text))
         if self._made_up is not None:
             text = self._made_up.sub(lambda found: f"⟦{found[0]}⟧", text)
         for pattern, by in _THEN:
             text = pattern.sub(by, text)
         text = _OF_A_SLOT.sub(SLOT, text)
+        if self._drawn:
+            text = _SUBNET.sub(r"<⟦\1⟧.x", text)
         return _USERS.sub(lambda found: found[1] + ", ".join(sorted(found[2].split(", "))), text)
 
-    def _shortened(self, text: str) -> Iterator[str]:
-        """Make tokens of the beginnings of ids, except inside of tokens."""
-        assert self._short is not None
+    def _tokened(self, text: str) -> Iterator[str]:
+        """Make tokens of ids within words, and of their beginnings, except inside of tokens."""
+        assert self._known is not None
         at = 0
         for token in _TOKEN.finditer(text):
-            yield self._short.sub(lambda found: f"⟦{found[0]}⟧", text[at : token.start()])
+            yield self._known.sub(lambda found: f"⟦{found[0]}⟧", text[at : token.start()])
             yield token[0]
             at = token.end()
-        yield self._short.sub(lambda found: f"⟦{found[0]}⟧", text[at:])
+        yield self._known.sub(lambda found: f"⟦{found[0]}⟧", text[at:])
 
     def _printed(self, text: str) -> Any:
         """Return what a client printed: JSON is JSON, and tables lose their padding."""
@@ -144,6 +163,9 @@ class Normal:
         if isinstance(value, dict):
             if "ServiceID" in value and "Slot" in value:
                 value = {**value, "Slot": SLOT}
+            if value.get("Source") == "/tmp" and value.get("Propagation") == "rslave":  # noqa: S108 - it is a scenario's
+                # an engine makes it so where its own data are below, as those of the recordings were
+                value = {**value, "Propagation": "rprivate"}
             return {self._text(name): self._walk(each, name) for name, each in value.items() if name not in _HOST}
         if isinstance(value, list):
             return self._list(value, key)
@@ -158,7 +180,11 @@ class Normal:
             return self._printed(value)
         if key in _FIXED:
             return _FIXED[key]
-        return "<index>" if key == "version" and value.isdigit() else self._text(value)
+        if key == _VXLAN and self._drawn:
+            return f"⟦{value}⟧"
+        if key in _COUNTED and value.isdigit():
+            return _COUNTED[key]
+        return self._text(value)
 
     def _list(self, given: list[Any], key: str) -> list[Any]:
         if given[:1] == ["Backing Filesystem"]:
@@ -167,6 +193,8 @@ class Normal:
         if key == "Peers":
             return [{**each, "Name": "<peer>"} for each in found]
         objects = bool(found) and all(isinstance(each, dict) for each in found)
+        if objects and all("Destination" in each for each in found):  # what is mounted comes out of a map
+            return sorted(found, key=_order)
         if key in _UNORDERED or (objects and all("ID" in each or "Id" in each for each in found)):
             return self._sorted(given, found) + _slots(given)
         return found
@@ -208,6 +236,12 @@ def _slots(tasks: list[Any]) -> list[str]:
         if "Slot" in task:
             found.setdefault(task["ServiceID"], []).append(task["Slot"])
     return [sentence("a service", slots) for slots in found.values()]
+
+
+def _joined(frames: list[Row]) -> list[Row]:
+    """Return the frames of a command's output as if it had been read in as few parts as can be."""
+    runs = itertools.groupby(frames, key=lambda frame: str(frame["stream"]))
+    return [{"stream": stream, "data": "".join(frame["data"] for frame in run)} for stream, run in runs]
 
 
 def _order(value: Any) -> str:

@@ -84,6 +84,52 @@ def test_instants_and_addresses_of_overlays_are_not_compared_but_their_subnets_a
     assert found(rows, recording(got("/x", {"At": "2025-01-02T03:04:05Z", "Addr": "10.0.2.7/24"}))) == ["GET /x"]
 
 
+def posted(name: str, path: str = "/v1.41/networks/create") -> Row:
+    return {"method": "POST", "path": path, "query": {}, "status": 201, "request_json": {"Name": name}}
+
+
+def test_a_stack_is_deployed_in_the_order_that_the_client_draws() -> None:
+    deploy = "docker stack deploy -c s.yml app"
+    said = "Creating network app_a\nCreating network app_b\n"
+    drawn = "Creating network app_b\nCreating network app_a\n"
+    there = recording(posted("app_a"), posted("app_b"), stdout=said, cli=deploy)
+    assert found(there, recording(posted("app_b"), posted("app_a"), stdout=drawn, cli=deploy)) == []
+    assert found(there, recording(posted("app_b"), posted("app_b"), stdout=drawn, cli=deploy)) != []
+    there = recording(posted("app_a"), posted("app_b"), stdout=said)
+    assert found(there, recording(posted("app_b"), posted("app_a"), stdout=drawn)) != []
+
+
+def test_networks_of_a_stack_have_what_they_are_given_in_turn_but_each_always_the_same() -> None:
+    deploy = "docker stack deploy -c s.yml app"
+    there = recording(got("/x", {"a": "10.0.1.0/24", "b": "10.0.2.0/24"}), got("/y", ["10.0.1.2"]), cli=deploy)
+    swapped = got("/x", {"a": "10.0.2.0/24", "b": "10.0.1.0/24"})
+    assert found(there, recording(swapped, got("/y", ["10.0.2.2"]), cli=deploy)) == []
+    assert found(there, recording(swapped, got("/y", ["10.0.1.2"]), cli=deploy)) == ["GET /y"]
+
+
+def logged(*lines: str, tail: str = "all") -> Row:
+    frames = [{"stream": "stdout", "data": line} for line in lines]
+    return got("/v1.41/services/w/logs", None, query={"tail": tail}, response_stream=frames)
+
+
+def whose(task: str, text: str) -> str:
+    return f"com.docker.swarm.task.id={task} {text}\n"
+
+
+def test_lines_are_compared_task_by_task_and_each_tasks_own_keep_their_order() -> None:
+    there = recording(logged(whose(A, "x"), whose(A, "y"), whose(B, "z")))
+    assert found(there, recording(logged(whose(D, "z"), whose(C, "x"), whose(C, "y")))) == []
+    assert found(there, recording(logged(whose(D, "z"), whose(C, "y"), whose(C, "x")))) != []
+    assert found(there, recording(logged(whose(C, "z"), whose(C, "x"), whose(C, "y")))) != []
+
+
+def test_how_far_a_task_has_counted_is_not_compared_but_how_long_a_tail_is() -> None:
+    assert found(recording(logged("out", "n1", "n2")), recording(logged("out", "n1", "n2", "n3"))) == []
+    assert found(recording(logged("out", "n1")), recording(logged("out"))) != []
+    assert found(recording(logged("n1", "n2", tail="2")), recording(logged("n2", "n3", tail="2"))) == []
+    assert found(recording(logged("n1", "n2", tail="2")), recording(logged("n3", tail="2"))) != []
+
+
 def test_what_is_listed_has_its_reason_and_all_else_is_told() -> None:
     comparison = compared(recording(got("/x", {}), got("/y", {})), recording(got("/x", [1]), got("/y", [1])))
     entry = Entry(why="so", kind="purpose", what="GET /x", lines=r"[-+].*response_json.*|\+ +1|\+ +\]|.*")
