@@ -77,7 +77,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(daemon: Daemon, host: str) -> N
         "budget must be a whole number from 1, not '0'"
     )
     assert refusal(skep("updates", "nothing", "-H", host)).endswith("service nothing not found")
-    assert "must be unix://PATH" in refusal(skep("updates", "web", "-H", "tcp://127.0.0.1:1"))
+    assert "must be unix://PATH" in refusal(skep("updates", "web", "-H", "ssh://127.0.0.1:1"))
+    assert "no daemon answers there" in refusal(skep("updates", "web", "-H", "tcp://127.0.0.1:1"))
     gone = refusal(skep("updates", "web", "-H", f"unix://{daemon.home}/nothing.sock"))
     assert gone.endswith("no daemon answers there: No such file or directory")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +10,9 @@ from urllib.parse import quote
 import aiohttp
 from skep.version import VERSION
 
-from skep_adapters.cli.options import SOCKET_NAME, UNIX, OptionError
+from skep_adapters.cli.hosts import TCP, UNIX
+from skep_adapters.cli.option_error import OptionError
+from skep_adapters.cli.options import SOCKET_NAME
 
 #: A daemon that is busy answers late, and one that stands still never.
 TIMEOUT_S = 60
@@ -23,25 +26,38 @@ def ask(host: str, method: str, *path: str, **params: object) -> Any:
     """Send a request to the daemon at `host`, or where DOCKER_HOST says, or in ./data; return what it answers.
 
     Raises:
-        OptionError: `host` is no unix socket.
+        OptionError: `host` is neither a unix socket nor an address.
         DaemonError: there is no daemon, or it refuses.
     """
     where = host or os.environ.get("DOCKER_HOST", "") or f"{UNIX}{Path('data', SOCKET_NAME).absolute()}"
-    if not where.startswith(UNIX) or where == UNIX:
-        raise OptionError(f"--host {where!r}: must be unix://PATH")
-    url = "http://skep/" + "/".join(quote(part, safe="") for part in path)
-    return asyncio.run(_ask(where, method, url, {name: str(value) for name, value in params.items()}))
+    if not where.startswith((UNIX, TCP)) or where in (UNIX, TCP):
+        raise OptionError(f"--host {where!r}: must be unix://PATH or tcp://HOST:PORT")
+    target = "/".join(quote(part, safe="") for part in path)
+    return asyncio.run(_ask(where, method, target, {name: str(value) for name, value in params.items()}))
 
 
-async def _ask(where: str, method: str, url: str, params: dict[str, str]) -> Any:
+def _connector(where: str) -> tuple[aiohttp.BaseConnector, str]:
+    """Return how a daemon is reached, and what its addresses begin with. Certificates are where docker has them."""
+    if where.startswith(UNIX):
+        return aiohttp.UnixConnector(where.removeprefix(UNIX)), "http://skep"
+    folder = Path(os.environ.get("DOCKER_CERT_PATH", "") or Path.home() / ".docker")
+    if not os.environ.get("DOCKER_TLS_VERIFY"):
+        return aiohttp.TCPConnector(), f"http://{where.removeprefix(TCP)}"
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return aiohttp.TCPConnector(ssl=context), f"https://{where.removeprefix(TCP)}"
+
+
+async def _ask(where: str, method: str, target: str, params: dict[str, str]) -> Any:
     try:
+        connector, url = _connector(where)
         async with (
             aiohttp.ClientSession(
-                connector=aiohttp.UnixConnector(where.removeprefix(UNIX)),
+                connector=connector,
                 headers={"User-Agent": f"skep/{VERSION}"},
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             ) as session,
-            session.request(method, url, params=params) as response,
+            session.request(method, f"{url}/{target}", params=params) as response,
         ):
             answer = await response.json(content_type=None)
     except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -29,7 +29,7 @@ from skep_adapters.cli.own_address import own_address
 from skep_adapters.cli.sd_notify import notify
 from skep_adapters.cli.stopping import stop_on_signals
 from skep_adapters.cli.vacancy import check_vacant
-from skep_adapters.docker_api import DockerApi
+from skep_adapters.docker_api import Certificates, DockerApi
 from skep_adapters.registry import RegistryClient
 from skep_adapters.sqlite.files import make_directory
 from skep_adapters.sqlite.lock import ProcessLock
@@ -110,7 +110,11 @@ async def _opened(options: UpOptions, local: Path | None) -> AsyncIterator[Clust
         )
         for path in options.sockets:
             await stack.enter_async_context(api.serve_unix(path))
-        _log.info("daemon.ready", version=VERSION, sockets=[str(path) for path in options.sockets])
+        certificates = Certificates(*options.tls) if options.tls is not None else None
+        for host in options.tcp_hosts:
+            await stack.enter_async_context(api.serve_tcp(host.host, host.port, certificates))
+        listening = [str(each) for each in (*options.sockets, *options.tcp_hosts)]
+        _log.info("daemon.ready", version=VERSION, listening=listening)
         yield cluster
 
 

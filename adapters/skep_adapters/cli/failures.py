@@ -11,7 +11,7 @@ from skep.ports.keyring import KeyringError
 from skep.runtime.errors import EngineError
 
 from skep_adapters.cli.client import DaemonError
-from skep_adapters.cli.options import OptionError
+from skep_adapters.cli.option_error import OptionError
 from skep_adapters.docker_api import SocketInUse
 from skep_adapters.process.catalog import CatalogError
 

@@ -19,7 +19,9 @@ from skep.model.ids import NodeId
 from skep.runtime.engine import Engine
 from skep.runtime.errors import EngineError
 
-from skep_adapters.cli.options import UNIX, OptionError, UpOptions
+from skep_adapters.cli.hosts import UNIX
+from skep_adapters.cli.option_error import OptionError
+from skep_adapters.cli.options import UpOptions
 
 #: Where Docker's packages have it.
 DEFAULT_SOCKET = Path("/var/run/docker.sock")

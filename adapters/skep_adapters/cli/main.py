@@ -11,7 +11,8 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from skep_adapters.cli.options import OptionError, UpOptions, check
+from skep_adapters.cli.option_error import OptionError
+from skep_adapters.cli.options import UpOptions, check
 
 FAILED = 1
 INTERRUPTED = 130  # what a shell says of SIGINT
@@ -23,7 +24,7 @@ Host = Annotated[
         name=["--host", "-H"],
         negative=(),
         show_default=False,
-        help="The daemon, unix://PATH. [default: DOCKER_HOST, else unix://./data/skep.sock]",
+        help="The daemon, unix://PATH or tcp://HOST:PORT. [default: DOCKER_HOST, else unix://./data/skep.sock]",
     ),
 ]
 

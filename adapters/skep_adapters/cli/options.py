@@ -5,7 +5,6 @@ the value, raised before anything is opened.
 """
 
 import ipaddress
-import os
 import re
 import socket
 from dataclasses import dataclass
@@ -14,29 +13,22 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from skep_adapters.cli.hosts import PORT_MAX, TCP, UNIX, TcpHost, check_host, check_socket_path, tcp_host
+from skep_adapters.cli.option_error import OptionError
+
 #: More would be a typing error: each is an agent of its own, and with processes a supervisor too.
 NODES_MAX = 10_000
-
-#: What Linux's `sun_path` holds, less the zero byte at its end.
-SOCKET_PATH_BYTES_MAX = 107
 
 #: What the Docker API adapter speaks; clients negotiate downwards from it.
 API_MIN, API_MAX = "1.24", "1.44"
 
-UNIX = "unix://"
 SOCKET_NAME = "skep.sock"
-
-PORT_MAX = 65_535
 
 _LISTEN_ADDR = re.compile(r"(?:[0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 
 _REGISTRY = re.compile(r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
 
 _API_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
-
-
-class OptionError(Exception):
-    """An option has a value that cannot be; the message names both."""
 
 
 @Parameter(name="*")
@@ -53,9 +45,18 @@ class UpOptions:
             negative=(),
             consume_multiple=False,
             show_default=False,
-            help="Where to listen, unix://PATH; may be given several times. [default: unix://DATA/skep.sock]",
+            help="Where to listen, unix://PATH or tcp://ADDRESS:PORT; may be given several times. "
+            "[default: unix://DATA/skep.sock]",
         ),
     ] = ()
+
+    tlscacert: Annotated[
+        Path | None, Parameter(help="Authority that signs the certificates of who may ask over TCP: a file of PEM.")
+    ] = None
+
+    tlscert: Annotated[Path | None, Parameter(help="Certificate that the daemon shows over TCP: a file of PEM.")] = None
+
+    tlskey: Annotated[Path | None, Parameter(help="Key of --tlscert: a file of PEM.")] = None
 
     executor: Annotated[
         Literal["auto", "process", "simulated"],
@@ -110,9 +111,23 @@ class UpOptions:
 
     @property
     def sockets(self) -> tuple[Path, ...]:
-        """Where to listen, absolute, each once."""
-        paths = [Path(host.removeprefix(UNIX)).absolute() for host in self.host] or [self.directory / SOCKET_NAME]
+        """The sockets to listen at, absolute, each once."""
+        if not self.host:
+            return (self.directory / SOCKET_NAME,)
+        paths = [Path(host.removeprefix(UNIX)).absolute() for host in self.host if host.startswith(UNIX)]
         return tuple(dict.fromkeys(paths))
+
+    @property
+    def tcp_hosts(self) -> tuple[TcpHost, ...]:
+        """The addresses to listen at, each once."""
+        return tuple(dict.fromkeys(tcp_host(host) for host in self.host if host.startswith(TCP)))
+
+    @property
+    def tls(self) -> tuple[Path, Path, Path] | None:
+        """The files of PEM for TCP, absolute: authority, certificate and key; None if there are none."""
+        files = (self.tlscacert, self.tlscert, self.tlskey)
+        given = [file.expanduser().absolute() for file in files if file is not None]
+        return (given[0], given[1], given[2]) if len(given) == len(files) else None
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -129,9 +144,10 @@ def check(options: UpOptions) -> None:
         OptionError: the first of them.
     """
     for host in options.host:
-        _check_host(host)
+        check_host(host)
     for path in options.sockets:
-        _check_socket_path(path)
+        check_socket_path(path)
+    _check_tls(options)
     if not 1 <= options.nodes <= NODES_MAX:
         raise OptionError(f"--nodes {options.nodes}: must be from 1 to {NODES_MAX}")
     _check_engine(options)
@@ -144,6 +160,22 @@ def check(options: UpOptions) -> None:
     version = options.api_max
     if not _API_VERSION.fullmatch(version) or not _numbers(API_MIN) <= _numbers(version) <= _numbers(API_MAX):
         raise OptionError(f"--api-max {version!r}: must be a version of the Docker API from {API_MIN} to {API_MAX}")
+
+
+def _check_tls(options: UpOptions) -> None:
+    files = {"--tlscacert": options.tlscacert, "--tlscert": options.tlscert, "--tlskey": options.tlskey}
+    given = [f"{name} {path}" for name, path in files.items() if path is not None]
+    missing = [name for name, path in files.items() if path is None]
+    if given and missing:
+        raise OptionError(f"{given[0]}: needs {' and '.join(missing)} as well")
+    if given and not options.tcp_hosts:
+        raise OptionError(f"{given[0]}: is for TCP; give --host tcp://ADDRESS:PORT")
+    for host in options.tcp_hosts:
+        if options.tls is None and not host.loopback:
+            raise OptionError(
+                f"--host {host}: everybody who reaches it could command the swarm; give --tlscacert, --tlscert and "
+                "--tlskey, or an address of loopback"
+            )
 
 
 def _check_advertise(address: str) -> None:
@@ -180,30 +212,6 @@ def _check_engine(options: UpOptions) -> None:
         raise OptionError(f"--engine {options.engine}: it would run nothing beside --executor {options.executor}")
     if options.nodes > 1:
         raise OptionError(f"--engine {options.engine}: one engine is one node, not --nodes {options.nodes}")
-
-
-def _check_host(host: str) -> None:
-    if not host.startswith(UNIX):
-        scheme, found, _ = host.partition("://")
-        if scheme == "tcp" and found:
-            raise OptionError(
-                f"--host {host}: skep does not listen on TCP, where everybody could command it; "
-                "give a unix:// socket (TCP comes with TLS and client certificates)"
-            )
-        if found:
-            raise OptionError(f"--host {host}: unknown scheme {scheme}://; must be unix://PATH")
-        raise OptionError(f"--host {host!r}: must be unix://PATH")
-    if host in (UNIX, f"{UNIX}/") or host.endswith("/"):
-        raise OptionError(f"--host {host}: names no file for the socket")
-
-
-def _check_socket_path(path: Path) -> None:
-    size = len(os.fsencode(path))
-    if size > SOCKET_PATH_BYTES_MAX:
-        raise OptionError(
-            f"--host {UNIX}{path}: the path of a socket may have {SOCKET_PATH_BYTES_MAX} bytes, and this has {size}; "
-            "give a shorter one with -H"
-        )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from skep_adapters.cli.options import UNIX, UpOptions
+from skep_adapters.cli.hosts import UNIX
+from skep_adapters.cli.options import UpOptions
 
 #: Longer than the daemon takes to close its sockets, stop its tasks (10 s at most, see `ProcessExecutor.aclose`), kill
 #: what goes on, and save its state.
@@ -49,15 +50,14 @@ def _command(options: UpOptions) -> Iterator[str]:
     yield from _this_skep()
     yield from ("up", "--data", str(options.directory))
     for host in options.host:
-        yield from ("-H", f"{UNIX}{Path(host.removeprefix(UNIX)).absolute()}")
-    for registry in options.insecure_registry:
-        yield from ("--insecure-registry", registry)
-    if options.catalog is not None:
-        yield from ("--catalog", str(options.catalog.expanduser().absolute()))
+        yield from ("-H", f"{UNIX}{Path(host.removeprefix(UNIX)).absolute()}" if host.startswith(UNIX) else host)
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if field.name not in ("data", "host", "catalog", "insecure_registry") and value != field.default:
-            yield from (f"--{field.name.replace('_', '-')}", str(value))
+        if field.name in ("data", "host") or value == field.default:
+            continue
+        for each in value if isinstance(value, tuple) else (value,):
+            word = each.expanduser().absolute() if isinstance(each, Path) else each
+            yield from (f"--{field.name.replace('_', '-')}", str(word))
 
 
 def _this_skep() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from skep_adapters.cli.options import OptionError
+from skep_adapters.cli.option_error import OptionError
 
 
 def check_vacant(paths: Sequence[Path]) -> None:

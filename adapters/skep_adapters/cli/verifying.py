@@ -14,7 +14,7 @@ from skep.history.verify import verify as verify_store
 from skep.model.ids import Position
 from skep.ports.event_log import LogError
 
-from skep_adapters.cli.options import OptionError
+from skep_adapters.cli.option_error import OptionError
 from skep_adapters.sqlite.storage import SqliteStorage, SqliteStore
 
 PROBLEMS = 1

@@ -7,6 +7,7 @@ What a request looks like and what it is answered is recorded of a real swarm; w
 """
 
 from skep_adapters.docker_api.server import DockerApi
+from skep_adapters.docker_api.tls import Certificates
 from skep_adapters.docker_api.unix_socket import SocketInUse
 
-__all__ = ["DockerApi", "SocketInUse"]
+__all__ = ["Certificates", "DockerApi", "SocketInUse"]

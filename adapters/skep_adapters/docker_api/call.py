@@ -54,7 +54,9 @@ class Call:
         unsupported: Callable[[ServiceSpec], Sequence[str]] | None = None,
         engine: LocalEngine | None = None,
         registry: Registry | None = None,
+        peer: str = "",
     ) -> None:
+        self._peer = peer
         self.request = request
         self.cluster = cluster
         self.args = args
@@ -77,9 +79,9 @@ class Call:
 
     @property
     def actor(self) -> Actor:
-        """Who asks: the user of the process at the other end of the socket, and by what client."""
+        """Who asks, and by what client: the subject of a certificate, or the user of the process at the socket."""
         via = self.request.headers.get("User-Agent", "")[:VIA_CHARS_MAX]
-        return Actor(kind="person", name=_peer(self.request), via=via)
+        return Actor(kind="person", name=self._peer or _peer(self.request), via=via)
 
     def param(self, name: str) -> str:
         """Return a parameter of the query; empty if it was not given."""

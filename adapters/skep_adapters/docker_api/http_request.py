@@ -10,6 +10,9 @@ from skep_adapters.docker_api.call import BODY_BYTES_MAX
 #: Under this key a request holds the headers of its answer.
 HEADERS: web.RequestKey[dict[str, str]] = web.RequestKey("headers", dict[str, str])
 
+#: Under this key it holds who asks, where somebody but the kernel has found that out; else nothing.
+PEER: web.RequestKey[str] = web.RequestKey("peer", str)
+
 #: Set where the answer is to name no content type, as logs are answered (recorded).
 UNTYPED: web.RequestKey[bool] = web.RequestKey("untyped", bool)
 

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import anyio
 import structlog
 from aiohttp import web
+from anyio.abc import SocketAttribute
 from skep.model.service import ServiceSpec
 from skep.ports.registry import Registry
 from skep.version import VERSION
@@ -19,10 +21,13 @@ from skep_adapters.docker_api.answers import error_answer
 from skep_adapters.docker_api.api_versions import before, older
 from skep_adapters.docker_api.backend import Backend
 from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.connections import Connections
 from skep_adapters.docker_api.errors import PAGE_NOT_FOUND, as_api_error
-from skep_adapters.docker_api.http_request import HEADERS, new_request
+from skep_adapters.docker_api.http_request import HEADERS, PEER
+from skep_adapters.docker_api.loopback import LOOPBACK, from_a_page, is_loopback
 from skep_adapters.docker_api.passthrough_engine import LocalEngine, local_engine
 from skep_adapters.docker_api.render_system import API_MIN
+from skep_adapters.docker_api.tls import Certificates, TlsFront
 from skep_adapters.docker_api.unix_socket import claimed
 
 #: A request's line holds filters, a field of its head registry credentials.
@@ -73,26 +78,61 @@ class DockerApi:
         Raises:
             SocketInUse: a server answers there already, or something that is no socket lies there.
         """
+        with claimed(Path(path), mode=mode) as listener:
+            async with self._running() as runner:
+                await web.SockSite(runner, listener).start()
+                yield
+
+    @asynccontextmanager
+    async def serve_tcp(self, host: str, port: int, certificates: Certificates | None) -> AsyncIterator[int]:
+        """Serve on TCP for as long as the context lasts; yield the port, which is chosen if `port` is 0.
+
+        With `certificates` clients have to show one. Without, `host` has to be a loopback address: everybody on the
+        machine can command the server, but no web page that somebody there looks at.
+
+        Raises:
+            OSError: nothing can listen there, or a certificate cannot be read.
+            ValueError: without certificates elsewhere than on loopback.
+        """
+        if certificates is None and not is_loopback(host):
+            raise ValueError(f"{host}: without certificates the API is served on loopback only")
+        async with AsyncExitStack() as stack:
+            runner = await stack.enter_async_context(self._running())
+            server = runner.server
+            assert isinstance(server, Connections)  # noqa: S101 - it is what `_server` made
+            if certificates is None:
+                plain = await asyncio.get_running_loop().create_server(lambda: server.talking_to(LOOPBACK), host, port)
+                stack.callback(plain.close)
+                yield plain.sockets[0].getsockname()[1]
+                return
+            front = TlsFront(certificates.context(), server.talking_to)
+            listener = await stack.enter_async_context(
+                await anyio.create_tcp_listener(local_host=host, local_port=port)
+            )
+            group = await stack.enter_async_context(anyio.create_task_group())
+            group.start_soon(listener.serve, front.attend)
+            yield listener.extra_attributes[SocketAttribute.local_port]()
+            group.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[web.ServerRunner]:
         closing = asyncio.Event()
         async with AsyncExitStack() as stack:
             engine = await stack.enter_async_context(local_engine(self._engine)) if self._engine is not None else None
-            listener = stack.enter_context(claimed(Path(path), mode=mode))
             runner = web.ServerRunner(self._server(closing, engine), shutdown_timeout=CLOSE_TIMEOUT_S)
             await runner.setup()
             try:
-                await web.SockSite(runner, listener).start()
-                yield
+                yield runner
             finally:
                 closing.set()
                 await runner.cleanup()
 
-    def _server(self, closing: asyncio.Event, engine: LocalEngine | None) -> web.Server:
+    def _server(self, closing: asyncio.Event, engine: LocalEngine | None) -> Connections:
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
             return await self._answer(request, closing, engine)
 
-        return web.Server(
+        return Connections(
             answer,
-            request_factory=new_request,
             access_log=None,
             logger=logging.getLogger("skep.docker_api"),
             auto_decompress=False,
@@ -108,6 +148,8 @@ class DockerApi:
     ) -> web.StreamResponse:
         """Answer a request; whatever goes wrong is answered too, unless an answer has begun."""
         headers = request[HEADERS] = {"Server": f"skep/{VERSION} (linux)"}
+        if request[PEER] == LOOPBACK and from_a_page(request.headers):
+            return error_answer("no web page may ask this server", 403)
         version, path = _split(request.path)
         found = routes.find(request.method, path, engine=engine is not None)
         if found is None:
@@ -129,6 +171,7 @@ class DockerApi:
             unsupported=self._unsupported,
             engine=engine,
             registry=self._registry,
+            peer=request[PEER],
         )
         try:
             return await handler(call)
