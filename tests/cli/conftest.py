@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import structlog
 
 T = TypeVar("T")
 
@@ -26,6 +27,13 @@ APART = ("--listen-addr", "127.0.0.1:0")
 PATIENCE_S = 60.0
 
 TICKING = ("sh", "-c", "while true; do echo tick; sleep 1; done")
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """Leave no log of a program behind that a test ran in this process: what it writes to is closed afterwards."""
+    yield
+    structlog.reset_defaults()
 
 
 def eventually(ask: Callable[[], T], what: str) -> T:

@@ -27,7 +27,7 @@ def test_the_unit_runs_this_skep_with_the_same_options(unit: str, home: Path) ->
     assert Path(program.split()[0]).parent == Path(sys.executable).parent
     data = f'--data "{home}/my $$data"'
     registries = "--insecure-registry r:5000 --insecure-registry s"
-    assert options == f'{data} -H "unix:///run/a%%b.sock" {registries} --executor simulated --nodes 3'
+    assert options == f'{data} -H "unix:///run/a%%b.sock" --executor simulated --nodes 3 {registries}'
     for line in ("Type=notify", "Restart=always", "KillMode=mixed", "Delegate=yes", "WantedBy=multi-user.target"):
         assert line in unit.splitlines()
 
