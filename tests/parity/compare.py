@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tests.parity import log_lines, stacks
 from tests.parity.normal import Normal, masked, tokens
 from tests.parity.recorder import Row
+from tests.parity.typed import Words, typed, without
 
 _SHORT = 12
 
@@ -59,7 +60,8 @@ class _Renaming:
 def compared(reference: list[Row], other: list[Row]) -> Comparison:
     """Return how a recording differs from the reference."""
     normals = Normal(reference), Normal(other)
-    sides = _steps(reference, normals[0]), _steps(other, normals[1])
+    words = typed(reference, other)
+    sides = _steps(reference, normals[0], words[0]), _steps(other, normals[1], words[1])
     renaming = _Renaming((normals[0].alike, normals[1].alike))
     differences: list[Difference] = []
     steps = exchanges = 0
@@ -79,10 +81,10 @@ def compared(reference: list[Row], other: list[Row]) -> Comparison:
     return Comparison(steps, exchanges, tuple(differences))
 
 
-def _steps(rows: list[Row], normal: Normal) -> dict[int, tuple[Any, list[Any]]]:
+def _steps(rows: list[Row], normal: Normal, words: Words) -> dict[int, tuple[Any, list[Any]]]:
     """Return each step with its exchanges, but for those by which a client that waits looks again and again."""
     found: dict[int, tuple[Any, list[Any]]] = {
-        row["step"]: (normal.row(row), []) for row in rows if row["kind"] == "step"
+        row["step"]: (normal.row(without(row, words.get(row["step"], []))), []) for row in rows if row["kind"] == "step"
     }
     waiting = {row["step"] for row in rows if "_up-to-date" in str(row.get("query", ""))}
     written: set[int] = set()
@@ -94,7 +96,7 @@ def _steps(rows: list[Row], normal: Normal) -> dict[int, tuple[Any, list[Any]]]:
             written.add(step)
         elif step in waiting and step in written and row["method"] == "GET":
             continue
-        found[step][1].append(normal.row(row))
+        found[step][1].append(normal.row(without(row, words.get(step, []))))
     slots = _slots(rows)
     return {number: _undrawn(step, asked, slots) for number, (step, asked) in found.items()}
 
@@ -106,7 +108,7 @@ def _undrawn(step: Any, asked: list[Any], slots: Mapping[str, int]) -> tuple[Any
     if stacks.deploys(cli):
         return _reprinted(step, stacks.printed_in_order), stacks.asked_in_order(asked)
     if cli.startswith("docker ps "):  # containers that start at once are as old as each other
-        return _reprinted(step, sorted), asked
+        return _reprinted(step, lambda lines: sorted(lines, key=masked)), asked
     if log_lines.shows(cli):
         return _reprinted(step, lambda lines: log_lines.printed(lines, cli, slots)), asked
     return step, asked

@@ -49,12 +49,19 @@ _THEN = (
     (re.compile(r"\b172\.29\.(\d+)\.(?!1\b)\d+\b"), r"<172.29.\1.x>"),
     (re.compile(r'("time(?:Nano)?":)\d+'), r"\1<n>"),
     (re.compile(r"\b10\.(\d+)\.(\d+)\.\d+(/\d+)?\b"), r"<10.\1.\2.x\3>"),
+    (re.compile(r"(<contract>/run/\w+/n\d+/data|/srv/docker)(?=/)"), "<docker>"),
+    (re.compile(r"(<contract>/run/\w+/n\d+/exec|/run/docker)(?=/)"), "<run>"),
+    (re.compile(r"(?<=\bHOME=)(<contract>/run/\w+/wd/\w+|/tmp/skep-\w+/wd)"), "<home>"),
+    (re.compile(r"(?<=\bPATH=)/[^\s\"]+"), "<path>"),
     (re.compile(r"(->10\.255\.255\.53:53|-><10\.255\.255\.x>:53|read udp )[^ ]*"), "<resolver>"),
 )
 _SUBNET = re.compile(r"<(10\.\d+\.\d+)\.x")
 _USERS = re.compile(r"(following services: )([\w, .-]+)")
 #: a name that was made up for a service
 _MADE_UP = re.compile(r'"Name": "([a-z]+_[a-z]+)"')
+_MADE_UP_TOKEN = re.compile("⟦[a-z]+_[a-z]+⟧")
+#: a client that waits for a job says so each time that it looks
+_LOOKED = re.compile(r"active tasks: \d+ out of \d+ tasks")
 
 #: what is the machine's, in `docker info`; and who answers, which is meant to differ
 _MACHINE = (
@@ -84,6 +91,8 @@ _FIXED = {
 _COUNTED = {"version": "<index>", "since": "<time>", "until": "<time>"}
 #: neither the client nor the engine keeps these in an order
 _UNORDERED = frozenset({"Secrets", "Configs", "VirtualIPs", "Networks"})
+#: what objects have of which an engine keeps no order: all that have ids, volumes, and the mounts of a container
+_ENGINES = frozenset({"ID", "Id", "Mountpoint", "Destination"})
 
 
 class Normal:
@@ -157,6 +166,11 @@ class Normal:
             for pattern, by in _MACHINE:
                 text = pattern.sub(by, text)
             lines = [re.sub(r"  +", "  ", line).rstrip() for line in self._text(text).split("\n")]
+            # nobody can tell where a made-up name comes among others
+            lines = sorted(
+                (line for line in lines if not _LOOKED.fullmatch(line)),
+                key=lambda line: _MADE_UP_TOKEN.search(line) is not None,
+            )
             return ordered(lines, masked) if lines[0].startswith(HEAD) else lines
 
     def _walk(self, value: Any, key: str) -> Any:
@@ -184,7 +198,9 @@ class Normal:
             return f"⟦{value}⟧"
         if key in _COUNTED and value.isdigit():
             return _COUNTED[key]
-        return self._text(value)
+        text = self._text(value)
+        # a client puts ids into their own order
+        return masked(text) if key == "filters" and len(tokens(text)) > 1 else text
 
     def _list(self, given: list[Any], key: str) -> list[Any]:
         if given[:1] == ["Backing Filesystem"]:
@@ -193,9 +209,7 @@ class Normal:
         if key == "Peers":
             return [{**each, "Name": "<peer>"} for each in found]
         objects = bool(found) and all(isinstance(each, dict) for each in found)
-        if objects and all("Destination" in each for each in found):  # what is mounted comes out of a map
-            return sorted(found, key=_order)
-        if key in _UNORDERED or (objects and all("ID" in each or "Id" in each for each in found)):
+        if key in _UNORDERED or (objects and all(_ENGINES.intersection(each) for each in found)):
             return self._sorted(given, found) + _slots(given)
         return found
 

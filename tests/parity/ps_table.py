@@ -27,7 +27,7 @@ def ordered(lines: list[str], key: Callable[[str], str]) -> list[str]:
         else:
             blocks.append([bare])
     blocks.sort(key=lambda block: key("\n".join(block)))
-    said = [sentence(name, numbers) for name, numbers in sorted(slots.items())]
+    said = sorted(key(sentence(name, numbers)) for name, numbers in slots.items())
     return [lines[0], *(line for block in blocks for line in block), *said]
 
 

@@ -130,6 +130,47 @@ def test_how_far_a_task_has_counted_is_not_compared_but_how_long_a_tail_is() -> 
     assert found(recording(logged("n1", "n2", tail="2")), recording(logged("n3", tail="2"))) != []
 
 
+def test_the_beginning_of_an_id_that_was_typed_may_be_any() -> None:
+    rows = recording(got("/services/aa", {"message": "service aa is ambiguous"}), got("/x", [{"ID": A}]), cli="get aa")
+    other = [got("/services/cc", {"message": "service cc is ambiguous"}), got("/x", [{"ID": C}])]
+    assert found(rows, recording(*other, cli="get cc")) == []
+    assert found(rows, recording(*other, cli="get aa")) == ["GET /services/aa", "GET /services/cc"]
+
+
+def test_volumes_and_the_mounts_of_containers_have_no_order_but_those_of_services_have() -> None:
+    for name, equal in (("Mountpoint", True), ("Destination", True), ("Target", False)):
+        one, two = {name: "/one"}, {name: "/two"}
+        assert (found(recording(got("/x", [one, two])), recording(got("/x", [two, one]))) == []) is equal
+
+
+def test_where_a_made_up_name_stands_among_others_is_not_compared() -> None:
+    rows = recording(got("/services", [{"ID": A, "Spec": {"Name": "bold_ant"}}]), stdout="bold_ant\nother\n")
+    other = recording(got("/services", [{"ID": C, "Spec": {"Name": "wise_bee"}}]), stdout="other\nwise_bee\n")
+    assert found(rows, other) == []
+    other[0]["stdout"] = "another\nwise_bee\n"
+    assert found(rows, other) == ["cli"]
+
+
+def test_how_often_a_client_looked_is_not_compared() -> None:
+    rows = recording(stdout="active tasks: 0 out of 2 tasks\nactive tasks: 2 out of 2 tasks\njob complete\n")
+    assert found(rows, recording(stdout="active tasks: 2 out of 2 tasks\njob complete\n")) == []
+    assert found(rows, recording(stdout="active tasks: 2 out of 2 tasks\n")) == ["cli"]
+
+
+@pytest.mark.parametrize(
+    ("their", "our"),
+    [
+        ("HOME=<contract>/run/C/wd/11_x A=1", "HOME=/tmp/skep-ab12/wd A=1"),
+        ("PATH=/root/bin:/usr/bin", "PATH=/bin"),
+        ("<contract>/run/C/n1/data/volumes/v", "/srv/docker/volumes/v"),
+        ("172.29.1.2", "172.29.1.7"),
+    ],
+)
+def test_folders_and_addresses_of_the_machine_are_not_compared(their: str, our: str) -> None:
+    assert found(recording(got("/x", {"A": their})), recording(got("/x", {"A": our}))) == []
+    assert found(recording(got("/x", {"A": their})), recording(got("/x", {"A": f"{our}/more B"}))) == ["GET /x"]
+
+
 def test_what_is_listed_has_its_reason_and_all_else_is_told() -> None:
     comparison = compared(recording(got("/x", {}), got("/y", {})), recording(got("/x", [1]), got("/y", [1])))
     entry = Entry(why="so", kind="purpose", what="GET /x", lines=r"[-+].*response_json.*|\+ +1|\+ +\]|.*")
