@@ -11,6 +11,7 @@ from tests.parity.compare import Difference, compared
 from tests.parity.listed import Entry
 from tests.parity.recorder import Row
 from tests.parity.result import judged
+from tests.parity.typed import mistaken
 
 A, B, C, D, E, F = (letter * 24 + "1" for letter in "abcdef")
 
@@ -135,6 +136,13 @@ def test_the_beginning_of_an_id_that_was_typed_may_be_any() -> None:
     other = [got("/services/cc", {"message": "service cc is ambiguous"}), got("/x", [{"ID": C}])]
     assert found(rows, recording(*other, cli="get cc")) == []
     assert found(rows, recording(*other, cli="get aa")) == ["GET /services/aa", "GET /services/cc"]
+
+
+def test_a_run_in_which_a_name_was_taken_for_the_beginning_of_an_id_is_told() -> None:
+    rows = recording(got("/v1.41/services/a", {"message": "service a not found"}, status=404))
+    assert not mistaken(rows, rows)
+    assert mistaken(rows, recording(got("/v1.41/services/a", {"ID": A})))
+    assert not mistaken(rows, recording(got("/v1.41/services/a", {"ID": B})))
 
 
 def test_volumes_and_the_mounts_of_containers_have_no_order_but_those_of_services_have() -> None:

@@ -11,6 +11,7 @@ from tests.parity.recorder import Row
 _ID = re.compile(r'"(?:ID|Id)": "([0-9a-z]{25})"')
 _WORD = re.compile(r"[0-9a-z]+")
 _WHERE = ("path", "query", "stdout", "stderr")
+_ABSENT = 404
 _AS = "<beginning of an id>"
 
 Words = dict[int, list[str]]
@@ -35,6 +36,19 @@ def typed(theirs: Iterable[Row], ours: Iterable[Row]) -> tuple[Words, Words]:
 
 def _ids(row: Row) -> list[str]:
     return _ID.findall(json.dumps(row.get("response_json")))
+
+
+def mistaken(theirs: Iterable[Row], ours: Iterable[Row]) -> bool:
+    """Say whether a name that nothing has was taken for the beginning of an id, which one run in some does."""
+    absent = {(row["step"], row["path"]) for row in theirs if row["kind"] == "exchange" and row["status"] == _ABSENT}
+    rows = list(ours)
+    ids = {each for row in rows for each in _ids(row)}
+    found = [
+        row["path"].split("/")
+        for row in rows
+        if row["kind"] == "exchange" and (row["step"], row["path"]) in absent and row["status"] != _ABSENT
+    ]
+    return any(each.startswith(name) for names in found for name in names if name for each in ids)
 
 
 def without(row: Row, words: list[str]) -> Row:
