@@ -3,7 +3,7 @@
 from typing import Any
 
 from msgspec.structs import replace
-from skep.core.commands import DescribeNode, RollbackService, UpdateNode
+from skep.core.commands import DescribeNode, ReportTasks, RollbackService, UpdateNode
 from skep.core.events import (
     Event,
     NodesJoined,
@@ -32,7 +32,7 @@ from skep.model.service import (
     UpdateConfig,
 )
 from skep.model.states import Availability, Mode, NodeState, Role, TaskState
-from skep.model.task import Given
+from skep.model.task import ContainerStatus, Given
 from skep.testing.beginning import join_nodes
 from skep.testing.core_swarm import CoreSwarm
 from skep.testing.given import given
@@ -75,6 +75,17 @@ def test_a_task_whose_node_loses_the_label_is_rejected_at_once_and_replaced_afte
     swarm.advance(0.1)
     assert swarm.running(web) == 2
     swarm.check()
+
+
+def test_an_evicted_task_still_says_what_container_it_had() -> None:
+    swarm, _ = zoned("node.labels.zone == a", replicas=2)
+    (old,) = swarm.state.tasks_on(ONE)
+    container = ContainerStatus("c1", pid=7)
+    swarm.submit(ReportTasks(ONE, (old.id,), (replace(old.status, container=container),)))
+    label(swarm, ONE)
+    swarm.settle()
+    evicted = swarm.state.tasks[old.id]
+    assert (evicted.state, evicted.status.container) == (TaskState.REJECTED, container)
 
 
 def test_nothing_moves_back_when_the_label_comes_back() -> None:

@@ -21,6 +21,7 @@ from skep.model.node import ManagerStatus, Node, NodeDescription, NodeSpec, Node
 from skep.model.secret import Config, ConfigSpec, Sealed, Secret, SecretSpec
 from skep.model.service import (
     Endpoint,
+    GenericResource,
     JobStatus,
     PortConfig,
     Service,
@@ -130,7 +131,8 @@ def attachments_of(shown: dict[str, Any]) -> Attachments:
         state.networks[network.id] = network
         addresses.append(NetworkAddress(network.id, one.get("Addresses", [""])[0]))
     task, _ = task_of(shown)
-    state.given[task.id] = Given(addresses=tuple(addresses))
+    resources = msgspec.convert(shown.get("GenericResources", []), tuple[GenericResource, ...])
+    state.given[task.id] = Given(addresses=tuple(addresses), resources=resources)
     return Attachments(state, [task])
 
 

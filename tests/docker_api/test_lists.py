@@ -47,6 +47,16 @@ async def test_only_tasks_of_the_present_template_are_up_to_date() -> None:
         assert named["ID"] == current["ID"]
 
 
+async def test_a_node_that_was_given_a_spec_is_no_longer_listed_as_accepted() -> None:
+    async with served(nodes=2) as api:
+        node, other = await api.get("/nodes")
+        body = node["Spec"] | {"Labels": {"zone": "a"}}
+        path = f"/nodes/{node['ID']}/update?version={node['Version']['Index']}"
+        assert (await api.ask("POST", path, body))[0] == 200
+        assert [one["ID"] for one in await api.get('/nodes?filters={"membership":["pending"]}')] == [node["ID"]]
+        assert [one["ID"] for one in await api.get('/nodes?filters={"membership":["accepted"]}')] == [other["ID"]]
+
+
 async def test_order_does_not_depend_on_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     words = [f"{n * 7919 % 1000:04}" for n in range(1000)]
     expected = sorted(word for word in words if word[-1] != "0")

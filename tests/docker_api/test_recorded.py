@@ -23,9 +23,6 @@ SERVICES = recorded("services")
 OBJECTS = recorded("objects")
 REFUSED = recorded("refused_bodies")
 
-#: What a task has of generic resources: skep shows none of these yet.
-NOT_YET = ("GenericResources",)
-
 
 def spec_of(body: Any) -> ServiceSpec:
     return decode(ServiceSpec, json.dumps(body).encode())
@@ -63,10 +60,9 @@ def test_a_task_is_shown_as_recorded(shown: Any) -> None:
     if "ServiceID" not in shown:
         pytest.skip("a task of an attached container")
     task, template = task_of(shown)
-    attachments = attachments_of(shown).render(task)
-    assert render_task(task, render_template(template), attachments, iteration=template.iteration) == {
-        k: v for k, v in shown.items() if k not in NOT_YET
-    }
+    given = attachments_of(shown)
+    spec, resources = render_template(template), given.resources(task)
+    assert render_task(task, spec, given.render(task), resources=resources, iteration=template.iteration) == shown
 
 
 @pytest.mark.parametrize("shown", OBJECTS["nodes"], ids=lambda shown: shown["Description"]["Hostname"])

@@ -57,7 +57,10 @@ class _Specs:
         spec = self._rendered.get(key)
         if spec is None:
             spec = self._rendered[key] = render_template(template)
-        return render_task(task, spec, self._found.attachments.render(task), iteration=template.iteration)
+        given = self._found.attachments
+        return render_task(
+            task, spec, given.render(task), resources=given.resources(task), iteration=template.iteration
+        )
 
 
 async def list_tasks(call: Call) -> web.StreamResponse:
@@ -87,8 +90,7 @@ async def inspect(call: Call) -> web.StreamResponse:
                 raise
             attached = find_attachment(state, call.ref)
             return render_attachment(attached, Attachments(state, (), [attached]).render(attached))
-        template, networks = state.template_of(task), Attachments(state, [task]).render(task)
-        return render_task(task, render_template(template), networks, iteration=template.iteration)
+        return _Specs(_Found([task], state.templates, {}, frozenset(), Attachments(state, [task]))).render(task)
 
     return json_answer(await call.read(ask))
 

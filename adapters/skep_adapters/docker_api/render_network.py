@@ -40,7 +40,7 @@ def render_network(network: Network) -> dict[str, Any]:
 
 
 class Attachments:
-    """What tasks, and containers that people attached, are on, rendered: they share their networks."""
+    """What tasks, and containers that people attached, were given, rendered: they share their networks."""
 
     def __init__(self, state: ClusterState, tasks: Iterable[Task], attached: Iterable[Attachment] = ()) -> None:
         self._given = {task.id: state.given[task.id] for task in tasks if task.id in state.given}
@@ -56,6 +56,12 @@ class Attachments:
             for one in (given.addresses if given is not None else ())
             if one.network_id in self._networks
         ]
+
+    def resources(self, task: Task) -> list[dict[str, Any]]:
+        """Return the generic resources of its node that a task has."""
+        given = self._given.get(task.id)
+        rendered: list[dict[str, Any]] = render(given.resources) if given is not None else []
+        return rendered
 
     def _network(self, network_id: NetworkId) -> dict[str, Any]:
         found = self._rendered.get(network_id)

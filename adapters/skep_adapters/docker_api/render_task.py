@@ -22,7 +22,12 @@ def render_template(template: TaskTemplate) -> dict[str, Any]:
 
 
 def render_task(
-    task: Task, spec: dict[str, Any], attachments: list[dict[str, Any]], *, iteration: int | None = None
+    task: Task,
+    spec: dict[str, Any],
+    attachments: list[dict[str, Any]],
+    *,
+    resources: list[dict[str, Any]] | None = None,
+    iteration: int | None = None,
 ) -> dict[str, Any]:
     """Return a task; `spec` is its rendered template, which its service's other tasks share.
 
@@ -45,6 +50,8 @@ def render_task(
     document["DesiredState"] = task.desired.word
     if attachments:
         document["NetworksAttachments"] = attachments
+    if resources:
+        document["GenericResources"] = resources
     if iteration is not None:
         document["JobIteration"] = render_iteration(iteration)
     return document

@@ -86,7 +86,7 @@ from skep.model.swarm import Cluster
 from skep.model.task import TaskStatus
 
 #: Changes whenever a fold gives another state, or a snapshot another form: older checkpoints are left unused then.
-FOLD_VERSION = "6"
+FOLD_VERSION = "7"
 
 
 def begin(state: ClusterState, position: Position, time: Instant, command_id: str) -> None:
@@ -242,7 +242,12 @@ def _nodes_observed(state: ClusterState, event: NodesObserved) -> None:
 def _node_updated(state: ClusterState, event: NodeUpdated) -> None:
     node = state.nodes[event.node_id]
     state.nodes[event.node_id] = replace(
-        node, spec=event.spec, version=state.position, written=state.position, updated_at=state.time
+        node,
+        spec=event.spec,
+        version=state.position,
+        written=state.position,
+        updated_at=state.time,
+        respecified=True,
     )
     _node_touched(state, event.node_id)
 

@@ -267,12 +267,13 @@ def _note_end(state: ClusterState, progress: UpdateProgress, task: Task) -> None
 
 
 def tasks_evicted(state: ClusterState, event: TasksEvicted) -> None:
-    """Reject tasks where they are; their agents are told to stop them when they are wanted no more."""
-    status = TaskStatus(TaskState.REJECTED, state.time, EVICTED, event.err)
-    if event.orphaned:
-        status = TaskStatus(TaskState.ORPHANED, state.time, ABANDONED, event.err)
+    """Reject tasks where they are, with what is known of their containers; their agents are told to stop them later."""
+    orphaned = TaskStatus(TaskState.ORPHANED, state.time, ABANDONED, event.err)
     for task_id in event.task_ids:
         task = state.tasks[task_id]
+        known = task.status
+        rejected = TaskStatus(TaskState.REJECTED, state.time, EVICTED, event.err, known.container, known.ports)
+        status = orphaned if event.orphaned else rejected
         task_index.swap(state, task, Task(task.origin, task.node_id, task.desired, status, state.position, state.time))
         if event.orphaned and task_id in state.given:
             give(state, task_id, Given())

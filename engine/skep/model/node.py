@@ -73,7 +73,8 @@ class Node(Struct, frozen=True, kw_only=True):
 
     `down_since` is when it was first not heard, or an engine started since; 0 where it is not down.
     `attachments` are its own addresses, one for each network that tasks on it are on. `certified` says that it is known
-    by a certificate of the swarm's: an engine outside the process that the manager is.
+    by a certificate of the swarm's: an engine outside the process that the manager is. `respecified` says that somebody
+    gave it another spec than the one that it joined with.
     """
 
     id: NodeId
@@ -88,6 +89,7 @@ class Node(Struct, frozen=True, kw_only=True):
     attachments: tuple[NetworkAddress, ...] = ()
     down_since: Instant = EPOCH
     certified: bool = False
+    respecified: bool = False
 
     @property
     def schedulable(self) -> bool:
