@@ -26,6 +26,7 @@ from tests.engines.surroundings import missing
 from tests.parity import listed, report, scenario
 from tests.parity.compare import compared
 from tests.parity.driver import Driver
+from tests.parity.expected import Expected
 from tests.parity.nodes import Images, Nodes
 from tests.parity.recorder import Row
 from tests.parity.result import Result, judged, total
@@ -102,7 +103,7 @@ class Run:
             with Nodes(home, self._images, read.nodes, peer=self._peer) as nodes, start_blocking_portal() as portal:
                 if read.joined:
                     nodes.join(read.joined)
-                driver = Driver(read, nodes, portal)
+                driver = Driver(read, nodes, portal, Expected(reference(name)))
                 return driver.run(), driver.missed
         finally:
             for log in home.glob("*.log"):

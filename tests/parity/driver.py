@@ -19,6 +19,7 @@ from anyio.from_thread import BlockingPortal
 
 from tests.acceptance.daemon import UnixConnection
 from tests.engines.machine import path
+from tests.parity.expected import Expected
 from tests.parity.nodes import Nodes
 from tests.parity.recorder import Recorder, Row
 from tests.parity.scenario import Line, Scenario
@@ -29,15 +30,22 @@ SMALL = {"TaskTemplate": {"ContainerSpec": {"Image": IMAGE}}, "Mode": {"Replicat
 
 PATIENCE_S = 60.0
 LOOK_AGAIN_S = 0.1
+#: so long a step is done again, which is more than it takes what failed to be restarted, and all steps of a scenario
+AGAIN_FOR_S = 6.0
+AGAIN_IN_ALL_S = 60.0
 
 _WORD = re.compile(r"\$\{(\w+)\}")
 
 
 class Driver:
-    """One scenario on its nodes. `portal` has the loop in which exchanges are passed on."""
+    """One scenario on its nodes. `portal` has the loop in which exchanges are passed on.
 
-    def __init__(self, scenario: Scenario, nodes: Nodes, portal: BlockingPortal) -> None:
+    A step that only reads is done again for a while if it shows anything but what is expected: that may be on its way.
+    """
+
+    def __init__(self, scenario: Scenario, nodes: Nodes, portal: BlockingPortal, expected: Expected) -> None:
         self._scenario = scenario
+        self._expected = expected
         self._nodes = nodes
         self._portal = portal
         self._recorder = Recorder()
@@ -49,6 +57,8 @@ class Driver:
         self._words: dict[str, str] = {}
         self._background: dict[str, _Typed] = {}
         self._made = {"x": 0, "m": 0}
+        self._opened = 0
+        self._again_s = AGAIN_IN_ALL_S
         #: what was waited for in vain
         self.missed: list[str] = []
 
@@ -76,8 +86,8 @@ class Driver:
         if text.startswith("$"):
             found = re.fullmatch(r"\$(\d*)(?::([\d.]+))?\s+(.*)", text)
             assert found is not None, text
-            typed = self._type(int(found[1] or 1), self._filled(found[3]))
-            self._steps.append(typed.ended(float(found[2] or PATIENCE_S)))
+            node, words, patience = int(found[1] or 1), self._filled(found[3]), float(found[2] or PATIENCE_S)
+            self._done(lambda: self._type(node, words).ended(patience), once=found[2] is not None)
             return []
         if text.startswith("+ "):
             self._made["x"] += 1
@@ -163,6 +173,9 @@ class Driver:
             )
             bare += f"?{query}"
         target = API + bare[2:] if bare.startswith("~/") else bare
+        self._done(lambda: self._request(node, method, target, body))
+
+    def _request(self, node: int, method: str, target: str, body: bytes | None) -> Row:
         step = self._next()
         row: Row = {"kind": "step", "step": step, "node": f"node{node}", "cli": f"raw {method} {target}"}
         socket, close = self._open(node, step)
@@ -172,13 +185,32 @@ class Driver:
         except OSError as error:
             row |= {"exit": 1, "stderr": repr(error)}
         close()
+        return row
+
+    def _done(self, do: Callable[[], Row], *, once: bool = False) -> None:
+        """Do a step, and keep it."""
+        row = do()
+        step, deadline = int(row["step"]), time.monotonic() + min(AGAIN_FOR_S, self._again_s)
+        began = time.monotonic()
+        while not once and self._differs(step, row) and time.monotonic() < deadline:
+            self._portal.call(self._recorder.forget, step)
+            time.sleep(LOOK_AGAIN_S)
+            row = do()
+        self._again_s -= time.monotonic() - began
         self._steps.append(row)
+
+    def _differs(self, step: int, row: Row) -> bool:
+        own = [row, *(each for each in self._recorder.rows if each["step"] == step)]
+        return self._expected.reads(step, own) and not self._expected.shown(
+            step, own, [*self._steps, *self._recorder.rows]
+        )
 
     def _next(self) -> int:
         return len(self._steps) + len(self._background) + 1
 
     def _open(self, node: int, step: int) -> tuple[Path, Callable[[], None]]:
-        socket = self._nodes.home / f"{step}.sock"
+        self._opened += 1
+        socket = self._nodes.home / f"{self._opened}.sock"
         server = self._portal.call(self._recorder.open, socket, self._nodes.engine(node).socket, step)
 
         def close() -> None:

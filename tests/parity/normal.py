@@ -40,7 +40,10 @@ _THEN = (
         ),
         "<time>",
     ),
-    (re.compile(r"([Ll]ess than a second|About a minute|About an hour|\d+ (second|minute|hour)s?)( ago)?"), "<ago>"),
+    (
+        re.compile(r"((?:[Ll]ess than a|[Aa]bout an?) (?:second|minute|hour)|\d+ (second|minute|hour)s?)( ago)?"),
+        "<ago>",
+    ),
     (re.compile(r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b"), "<mac>"),
     (re.compile(r"\b((?:[A-Z2-7]{4}:){11}[A-Z2-7]{4})\b"), "<engine-id>"),
     # as `ls` writes it
@@ -78,7 +81,7 @@ _OF_A_SLOT = re.compile(r"(?<=\.)\d+(?=\.(?:⟦|<))")
 
 _VXLAN = "com.docker.network.driver.overlay.vxlanid_list"
 _NUMBERS = {
-    **dict.fromkeys(("PID", "Pid", "NGoroutines", "NFd", "MemTotal", "time", "timeNano", "Images"), "<n>"),
+    **dict.fromkeys(("PID", "Pid", "NGoroutines", "NFd", "MemTotal", "time", "timeNano", "Images", "Created"), "<n>"),
     "Index": "<index>",
     "Created": "<time>",
 }

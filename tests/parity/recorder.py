@@ -50,6 +50,11 @@ class Recorder:
         self._busy: set[asyncio.Task[None]] = set()
         self._began = time.monotonic()
 
+    def forget(self, step: int) -> None:
+        """Drop the exchanges of a step, which is done again."""
+        self.rows = [row for row in self.rows if row["step"] != step]
+        self._last = {key: value for key, value in self._last.items() if value[1]["step"] != step}
+
     async def open(self, listen: Path, upstream: Path, step: int) -> asyncio.Server:
         """Listen, and pass on to `upstream`; everything that comes belongs to `step`."""
 
