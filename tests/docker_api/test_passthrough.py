@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import os
 import shutil
 import socket
@@ -50,14 +51,33 @@ async def test_one_socket_serves_swarm_and_engine(engine: Path) -> None:
         assert "no such object: nope" in (await api.docker("inspect", "nope", code=1)).lower()
 
 
-async def test_events_of_containers_are_left_out(engine: Path) -> None:
+async def test_events_of_the_engine_and_of_the_swarm_are_told_in_order(engine: Path) -> None:
     async with before_engine(engine) as api:
-        await api.docker(*RUN, "--rm", IMAGE, "true")
+        began = f"{time.time():.6f}"
+        words = ("events", "--since", began, "--format", "{{.Type}} {{.Action}}")
+        of_both = ("--filter", "type=volume", "--filter", "type=config")
+        told = ["volume create", "config create", "volume destroy", "config remove"]
+        for number in range(2):
+            await api.docker("volume", "create", f"v{number}")
+            await api.docker("config", "create", f"c{number}", "-", stdin="x")
+            await api.docker("volume", "rm", f"v{number}")
+            await api.docker("config", "rm", f"c{number}")
+            past = await api.docker(*words, *of_both, "--until", f"{time.time():.6f}")
+            assert past.splitlines() == told * (number + 1)
+        ours = await api.docker(*words, "--until", f"{time.time():.6f}", "--filter", "scope=swarm", *of_both)
+        assert ours.splitlines() == ["config create", "config remove"] * 2
+        theirs = await api.docker(*words, "--until", f"{time.time():.6f}", "--filter", "type=volume")
+        assert theirs.splitlines() == ["volume create", "volume destroy"] * 2
+
+
+async def test_events_of_both_are_told_as_they_happen(engine: Path) -> None:
+    async with before_engine(engine) as api, api.http.get("http://skep/events") as answer:
+        await api.docker("volume", "create", "vol")
+        assert json.loads(await answer.content.readline())["Type"] == "volume"
         await api.docker("config", "create", "c", "-", stdin="x")
-        now = f"{time.time() + 1:.6f}"
-        events = await api.docker("events", "--since", "1", "--until", now, "--format", "{{.Type}}")
-        assert "config" in events.split()
-        assert "container" not in events.split()
+        assert json.loads(await answer.content.readline())["Type"] == "config"
+        await api.docker("volume", "rm", "vol")
+        assert json.loads(await answer.content.readline())["Action"] == "destroy"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ A real engine does none of that when asked to, so these engines are sockets that
 """
 
 import asyncio
+import json
 import resource
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,6 +52,31 @@ async def test_an_engine_that_is_not_there_takes_nothing_from_the_swarm(tmp_path
         assert info["Warnings"] == [f"WARNING: {why}"]
         assert (await api.get("/version"))["ApiVersion"] == "1.44"
         assert await api.ask("GET", "/_ping") == (200, b"OK")
+
+
+async def test_without_its_engine_the_swarms_events_are_told(tmp_path: Path) -> None:
+    async with before_engine(tmp_path / "docker.sock") as api:
+        await api.ask("POST", "/configs/create", {"Name": "c", "Data": "eA=="})
+        filters = '{"type":["config"]}'
+        async with api.http.get(f"http://skep/events?since=1&until={time.time():.6f}&filters={filters}") as answer:
+            (told,) = (await answer.read()).splitlines()
+        assert json.loads(told)["Action"] == "create"
+
+
+async def test_an_engine_that_stops_telling_events_ends_the_clients(tmp_path: Path) -> None:
+    async def tell_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n")
+        await writer.drain()
+
+    async with (
+        crooked(tmp_path / "docker.sock", tell_one) as engine,
+        before_engine(engine) as api,
+        api.http.get("http://skep/events") as answer,
+    ):
+        assert await answer.content.readline() == b"{}\n"
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
 
 
 async def test_an_engine_that_hangs_up_is_told_with_502(tmp_path: Path) -> None:
