@@ -125,6 +125,29 @@ async def test_templates_of_payloads_are_refused_where_they_are_not_known(kind: 
         assert (await api.ask("POST", f"/v1.37/{kind}s/create", body))[0] == 201
 
 
+@pytest.mark.parametrize(("tty", "kind"), [(False, "multiplexed"), (True, "raw")])
+async def test_streams_of_lines_say_of_what_kind_they_are_from_1_42_on(tty: bool, kind: str) -> None:
+    async with served() as api:
+        body = {"Name": "w", "TaskTemplate": {"ContainerSpec": {"Image": "a", "TTY": tty}}}
+        await api.ask("POST", "/services/create", body)
+        for version, said in (("1.41", None), ("1.42", f"application/vnd.docker.{kind}-stream")):
+            async with api.http.get(f"http://skep/v{version}/services/w/logs?stdout=1") as answer:
+                assert answer.headers.get("Content-Type") == said
+
+
+async def test_a_ping_says_what_the_node_is_in_the_swarm_from_1_42_on() -> None:
+    for init, api_max, said in (
+        (False, "1.44", "inactive"),
+        (True, "1.44", "active/manager"),
+        (True, "1.41", None),
+    ):
+        async with (
+            served(init=init, api_max=api_max) as api,
+            api.http.head("http://skep/_ping") as ping,
+        ):
+            assert ping.headers.get("Swarm") == said
+
+
 class Shelf:
     """A registry with one image."""
 

@@ -61,7 +61,7 @@ async def test_lines_come_in_frames_of_their_stream() -> None:
             return len(frames((await api.ask("GET", "/services/talk/logs?stdout=1&stderr=1"))[1])) >= 2
 
         await until(printed)
-        async with api.http.get("http://skep/services/talk/logs?stdout=1&stderr=1") as answer:
+        async with api.http.get("http://skep/v1.41/services/talk/logs?stdout=1&stderr=1") as answer:
             assert "Content-Type" not in answer.headers
             assert frames(await answer.read())[:2] == [(1, b"out\n"), (2, b"err\n")]
         _, only = await api.ask("GET", "/services/talk/logs?stderr=1")

@@ -41,6 +41,12 @@ def test_other_ids_are_equal_if_each_is_always_the_same_one() -> None:
     assert found(rows, recording(got(f"/tasks/{C}", {"ID": C}), got("/x", {"ServiceID": C}))) == ["GET /x"]
 
 
+def test_an_id_may_be_of_letters_alone() -> None:
+    rows = recording(got("/x", {"ID": A}), stdout=f"{A}\n")
+    assert found(rows, recording(got("/x", {"ID": "a" * 25}), stdout=f"{'a' * 25}\n")) == []
+    assert found(rows, recording(got("/x", {"Name": "a" * 25}), stdout=f"{'a' * 25}\n")) == ["GET /x", "cli"]
+
+
 def test_a_shortened_id_is_that_of_the_long_one() -> None:
     rows = recording(got("/x", [{"ID": A, "a": 1}, {"ID": B}]), stdout=f"{A[:12]}  one\n")
     asked = got("/x", [{"ID": C, "a": 1}, {"ID": D}])

@@ -21,6 +21,10 @@ from skep_adapters.docker_api.http_request import UNTYPED
 from skep_adapters.docker_api.stream import closed_after, frame, while_there
 from skep_adapters.docker_api.times import parse_timestamp, rfc3339_fixed
 
+#: How lines are told apart from API 1.42 on; before, nothing is said (recorded).
+_RAW = "application/vnd.docker.raw-stream"
+_MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
+
 _COUNT = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -47,8 +51,9 @@ async def task_lines(call: Call) -> web.StreamResponse:
 
 async def _lines(call: Call, selector: LineSelector, tty: bool) -> web.StreamResponse:
     options = _options(call)
-    call.request[UNTYPED] = True
-    response = web.StreamResponse()
+    typed = not call.before("1.42")
+    call.request[UNTYPED] = not typed
+    response = web.StreamResponse(headers={"Content-Type": _RAW if tty else _MULTIPLEXED} if typed else None)
     await response.prepare(call.request)
     await while_there(call, _send(call, response, selector, options, tty=tty))
     with suppress(ConnectionResetError):

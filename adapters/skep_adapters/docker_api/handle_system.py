@@ -6,16 +6,24 @@ from aiohttp import web
 from skep.runtime.errors import EngineError, NoSwarm
 
 from skep_adapters.docker_api.answers import json_answer
+from skep_adapters.docker_api.api_versions import before
 from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.http_request import HEADERS
 from skep_adapters.docker_api.render_swarm import INACTIVE, render_active
 from skep_adapters.docker_api.render_system import render_info, render_version
 
 _PING_HEADERS = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
 
 
-async def ping(_: Call) -> web.StreamResponse:
-    """Say that the engine is there; what it speaks stands in every answer's headers."""
-    return web.Response(body=b"OK", content_type="text/plain", charset="utf-8", headers=_PING_HEADERS)
+async def ping(call: Call) -> web.StreamResponse:
+    """Say that the engine is there, and from API 1.42 on what it is in the swarm.
+
+    What it speaks stands in every answer's headers.
+    """
+    headers = dict(_PING_HEADERS)
+    if not before(call.request[HEADERS]["Api-Version"], "1.42"):
+        headers["Swarm"] = "active/manager" if call.cluster.active else "inactive"
+    return web.Response(body=b"OK", content_type="text/plain", charset="utf-8", headers=headers)
 
 
 async def version(call: Call) -> web.StreamResponse:
