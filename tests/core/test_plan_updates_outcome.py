@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from skep.core.codec import decode_state, encode_state
 from skep.core.commands import RemoveService, RollbackService
 from skep.core.events import (
     ServiceRemoved,
@@ -128,6 +129,18 @@ def test_an_update_ends_with_its_service() -> None:
     swarm.check()
 
 
+def test_labels_of_a_removed_service_are_kept_until_its_last_task_is_gone() -> None:
+    swarm, web = running()
+    swarm.update(web, replace(spec("v1"), labels={"a": "b"}))
+    swarm.submit(RemoveService(web))
+    assert swarm.state.departed == {web: {"a": "b"}}
+    swarm.check()
+    assert decode_state(encode_state(swarm.state)).departed == {web: {"a": "b"}}
+    swarm.advance(30)
+    assert swarm.state.departed == {}
+    swarm.check()
+
+
 def test_what_is_removed_leaves_nothing() -> None:
     swarm, web = running()
     swarm.update(web, spec("v2"))
@@ -137,6 +150,7 @@ def test_what_is_removed_leaves_nothing() -> None:
     swarm.advance(30)
     state = swarm.state
     assert (state.updates, state.outcomes, state.spec_positions, state.templates) == ({}, {}, {}, {})
+    assert state.departed == {}
     swarm.check()
 
 

@@ -3,7 +3,9 @@
 import json
 
 import pytest
-from docker_harness import served
+from docker_harness import served, until
+from skep.runtime.simulated import Behaviour, SimulatedExecutor
+from skep.runtime.sources import SystemClock
 from skep_adapters.docker_api import answers
 from skep_adapters.docker_api.answers import chosen
 
@@ -55,6 +57,27 @@ async def test_a_node_that_was_given_a_spec_is_no_longer_listed_as_accepted() ->
         assert (await api.ask("POST", path, body))[0] == 200
         assert [one["ID"] for one in await api.get('/nodes?filters={"membership":["pending"]}')] == [node["ID"]]
         assert [one["ID"] for one in await api.get('/nodes?filters={"membership":["accepted"]}')] == [other["ID"]]
+
+
+async def test_tasks_of_a_service_that_was_removed_are_found_by_its_labels_until_they_have_stopped() -> None:
+    """`docker stack rm --detach=false` waits for them so (recorded in scenario 32)."""
+
+    def executor(_name: str, _number: int) -> SimulatedExecutor:
+        return SimulatedExecutor(Behaviour(stop_s=0.5), clock=SystemClock())
+
+    async with served(executor=executor) as api:
+        body = {"Name": "web", "Labels": {"a": "b"}, "TaskTemplate": {"ContainerSpec": {"Image": "a"}}}
+        await api.ask("POST", "/services/create", body)
+        await api.cluster.converged("web")
+        await api.ask("DELETE", "/services/web")
+        (task,) = await api.get('/tasks?filters={"label":["a=b"]}')
+        assert task["DesiredState"] == "remove"
+        assert await api.get('/tasks?filters={"label":["a=c"]}') == []
+
+        async def gone() -> bool:
+            return await api.get("/tasks") == []
+
+        await until(gone)
 
 
 async def test_order_does_not_depend_on_slices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -225,6 +225,20 @@ async def test_a_service_joins_by_name_and_is_shown_with_its_addresses() -> None
         assert await api.ask("DELETE", "/networks/a1") == (404, {"message": "network a1 not found"})
 
 
+async def test_a_task_shows_the_gateway_that_was_given_in_the_spec_of_its_network_too() -> None:
+    """As recorded in scenario 30."""
+    async with served() as api:
+        ipam = {"Config": [{"Subnet": "10.66.0.0/24"}]}
+        await api.ask("POST", "/networks/create", overlay("n1", IPAM=ipam))
+        template = {"ContainerSpec": {"Image": "a"}, "Networks": [{"Target": "n1"}]}
+        await api.ask("POST", "/services/create", {"Name": "web", "TaskTemplate": template})
+        await api.cluster.converged("web")
+        (task,) = await api.get("/tasks")
+        network = task["NetworksAttachments"][0]["Network"]
+        given = [{"Subnet": "10.66.0.0/24", "Gateway": "10.66.0.1"}]
+        assert network["Spec"]["IPAMOptions"]["Configs"] == network["IPAMOptions"]["Configs"] == given
+
+
 async def test_a_container_on_a_network_is_a_task_that_is_listed_only_where_its_runtime_is_asked_for() -> None:
     """As recorded in scenario 25; that it keeps its network, in scenario 16."""
     async with served() as api:

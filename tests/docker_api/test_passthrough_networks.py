@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from aiohttp import web
 from docker_harness import served
 from engine_harness import before_engine, engine_says
 
@@ -63,6 +64,33 @@ async def test_containers_are_connected_by_the_engine(engine: Path) -> None:
         finally:
             await api.docker("rm", container)
         assert "local" in await api.docker("network", "prune", "-f")
+
+
+async def test_a_network_that_was_removed_is_shown_while_the_engine_has_it_and_cannot_be_removed_again(
+    tmp_path: Path,
+) -> None:
+    network = {"Name": "over", "Id": "o" * 25, "Scope": "swarm", "Driver": "overlay"}
+
+    async def networks(_request: web.Request) -> web.Response:
+        return web.json_response([network, {"Name": "ingress", "Id": known[0], "Scope": "swarm"}])
+
+    async def one(_request: web.Request) -> web.Response:
+        return web.json_response(network)
+
+    application = web.Application()
+    application.router.add_get("/networks", networks)
+    application.router.add_get("/networks/{ref}", one)
+    runner, path = web.AppRunner(application), tmp_path / "engine.sock"
+    await runner.setup()
+    await web.UnixSite(runner, str(path)).start()
+    try:
+        async with before_engine(path) as api:
+            known = [await api.cluster.engine.writer.read(lambda state: str(state.ingress_id))]
+            assert [one["Name"] for one in await api.get("/networks")] == ["over", "ingress"]
+            words = f"network {network['Id']} not found"
+            assert await api.ask("DELETE", "/networks/over") == (500, {"message": words})
+    finally:
+        await runner.cleanup()
 
 
 async def test_without_a_swarm_networks_are_the_engines(engine: Path) -> None:

@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from tests.parity import log_lines, stacks
@@ -108,10 +109,14 @@ def _undrawn(step: Any, asked: list[Any], slots: Mapping[str, int]) -> tuple[Any
     if stacks.deploys(cli):
         return _reprinted(step, stacks.printed_in_order), stacks.asked_in_order(asked)
     if cli.startswith("docker ps "):  # containers that start at once are as old as each other
-        return _reprinted(step, lambda lines: sorted(lines, key=masked)), asked
+        return _reprinted(step, lambda lines: sorted(lines, key=partial(_alike, slots=slots))), asked
     if log_lines.shows(cli):
         return _reprinted(step, lambda lines: log_lines.printed(lines, cli, slots)), asked
     return step, asked
+
+
+def _alike(line: str, *, slots: Mapping[str, int]) -> tuple[str, int]:
+    return masked(line), log_lines.slot(line, slots)
 
 
 def _reprinted(step: Any, by: Callable[[list[str]], list[str]]) -> Any:

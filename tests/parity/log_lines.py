@@ -1,7 +1,8 @@
 """Lines of logs: a swarm gives all lines of one task after all of another, of whichever first.
 
 So lines are compared task by task where it is told whose they are, else in the order of the alphabet. That skep merges
-them in order of time is tried elsewhere.
+them in order of time is tried elsewhere. An engine reads a task's two streams one beside the other, so the lines of
+each are compared by themselves.
 
 Tasks count as long as they run: `n1`, `n2`. How far one has come depends on how fast all others are. So of a tail its
 length is compared, and otherwise only that a task counts.
@@ -49,14 +50,14 @@ def streamed(row: Any, slots: Mapping[str, int]) -> Any:
     tail = str(row["query"].get("tail", "")).isdigit() and "follow" not in row["query"]
     if _OF_A_SERVICE.search(row["path"]) and not all(each.task for each in lines):
         lines.sort(key=lambda each: each.text)
+    lines.sort(key=lambda each: each.stream)
     found = _by_task(lines, slots, tail=tail)
     return {**row, "response_stream": [{"data": each.text, "stream": each.stream} for each in found]}
 
 
 def slot(text: str, slots: Mapping[str, int]) -> int:
     """Return the slot of the task whose id is in a text; 0 if there is none."""
-    found = _TOKEN.search(text)
-    return slots.get(found[1], 0) if found is not None else 0
+    return next((slots[each] for each in _TOKEN.findall(text) if each in slots), 0)
 
 
 def _by_task(lines: list[_Line], slots: Mapping[str, int], *, tail: bool) -> list[_Line]:

@@ -83,7 +83,9 @@ _OF_A_SLOT = re.compile(r"(?<=\.)\d+(?=\.(?:⟦|<))")
 
 _VXLAN = "com.docker.network.driver.overlay.vxlanid_list"
 _NUMBERS = {
-    **dict.fromkeys(("PID", "Pid", "NGoroutines", "NFd", "MemTotal", "time", "timeNano", "Images", "Created"), "<n>"),
+    **dict.fromkeys(("PID", "Pid", "NGoroutines", "NFd", "MemTotal", "time", "timeNano", "Images"), "<n>"),
+    # how many containers of ended tasks an engine has not yet removed
+    **dict.fromkeys(("Containers", "ContainersRunning", "ContainersStopped"), "<n>"),
     "Index": "<index>",
     "Created": "<time>",
 }
@@ -186,7 +188,8 @@ class Normal:
             if value.get("Source") == "/tmp" and value.get("Propagation") == "rslave":  # noqa: S108 - it is a scenario's
                 # an engine makes it so where its own data are below, as those of the recordings were
                 value = {**value, "Propagation": "rprivate"}
-            return {self._text(name): self._walk(each, name) for name, each in value.items() if name not in _HOST}
+            found = {self._text(name): self._walk(each, name) for name, each in value.items() if name not in _HOST}
+            return _by_content(found) if found and all(map(_TOKEN.fullmatch, found)) else found
         if isinstance(value, list):
             return self._list(value, key)
         if isinstance(value, str):
@@ -216,7 +219,8 @@ class Normal:
             return [{**each, "Name": "<peer>"} for each in found]
         objects = bool(found) and all(isinstance(each, dict) for each in found)
         if key in _UNORDERED or (objects and all(_ENGINES.intersection(each) for each in found)):
-            return self._sorted(given, found) + _slots(given)
+            slots = _slots(given)
+            return self._sorted(given, found) + (sorted(slots) if self._drawn else slots)
         return found
 
     def _sorted(self, given: list[Any], found: list[Any]) -> list[Any]:
@@ -243,6 +247,11 @@ def _nodes(rows: Iterable[Row]) -> dict[str, str]:
         for number, node in enumerate(same, 1):
             names[node] = f"<{host}>" if number == 1 else f"<{host}, its id number {number}>"
     return names | {node[:_SHORT]: name for node, name in names.items()}
+
+
+def _by_content(found: dict[str, Any]) -> list[Any]:
+    """Return what stands by its ids in the order of what it is."""
+    return sorted(([name, each] for name, each in found.items()), key=_order)
 
 
 def _created(value: Any) -> str:

@@ -74,9 +74,9 @@ def test_an_id_of_a_container_without_end_is_cut() -> None:
     assert len(container.container_id) == 128
 
 
-def test_a_port_said_for_both_families_is_one_port() -> None:
+def test_a_port_said_for_both_families_is_kept_twice_as_in_swarm() -> None:
     parsed = parse_status(status(port_status=types_pb2.PortStatus(ports=[port(), port(53, 53, "UDP"), port()])))
-    assert [one.target_port for one in parsed.ports] == [80, 53]
+    assert [one.target_port for one in parsed.ports] == [80, 53, 80]
 
 
 def test_ports_that_are_none_are_left_out() -> None:

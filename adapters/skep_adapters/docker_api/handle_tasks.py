@@ -34,12 +34,19 @@ class _Found(Struct, frozen=True):
     tasks: Sequence[Task | Attachment]
     templates: Mapping[ServiceId, Mapping[Position, TaskTemplate]]
     services: Mapping[ServiceId, Service]
+    #: labels of services that are gone
+    departed: Mapping[ServiceId, Mapping[str, str]]
     node_ids: frozenset[NodeId]
     attachments: Attachments
 
     def template(self, task: Task) -> TaskTemplate:
         """Return what `task` runs."""
         return self.templates[task.service_id][task.origin.spec_version]
+
+    def labels(self, task: Task) -> Mapping[str, str] | None:
+        """Return the labels by which a task is found: it shows none, and those of its service are asked (recorded)."""
+        service = self.services.get(task.service_id)
+        return service.spec.labels if service is not None else self.departed.get(task.service_id)
 
 
 class _Specs:
@@ -110,7 +117,7 @@ def _look(state: ClusterState, services: list[Service], nodes: frozenset[NodeId]
         templates = {service_id: dict(by_version) for service_id, by_version in state.templates.items()}
     containers = [*state.attachments.values()] if attached and not services else []
     attachments = Attachments(state, tasks, containers)
-    return _Found([*tasks, *containers], templates, dict(state.services), nodes, attachments)
+    return _Found([*tasks, *containers], templates, dict(state.services), dict(state.departed), nodes, attachments)
 
 
 def _check_words(filters: Filters) -> None:
@@ -135,8 +142,7 @@ def _fits(filters: Filters, found: _Found, task: Task | Attachment) -> bool:
         and ("name" not in filters or filters.prefix("name", _name(found, task)))
         and filters.exact("desired-state", task.desired.word)
         and filters.exact("runtime", "container")
-        # a task shows no labels of its own; those of its service are asked (recorded)
-        and filters.labels("label", service.spec.labels if service else None)
+        and filters.labels("label", found.labels(task))
         # any value of it means yes (recorded)
         and ("_up-to-date" not in filters or (service is not None and service.spec_version == task.origin.spec_version))
     )

@@ -1,7 +1,8 @@
 """Networks of both: the swarm's are skep's, those of one machine the engine's.
 
 As on a swarm's manager, a full name or id beats the beginning of an id, and the swarm's network the engine's. What the
-engine shows of the swarm's networks is left out: as a worker it only knows those that its tasks are on.
+engine shows of the swarm's networks is left out: as a worker it only knows those that its tasks are on. But one that
+was removed is shown as long as tasks that end hold it there (recorded in scenarios 16 and 30).
 """
 
 from typing import Any
@@ -43,7 +44,8 @@ async def list_networks(call: Call) -> web.StreamResponse:
     else:
         if heard.status != web.HTTPOk.status_code:
             return verbatim(heard)
-        theirs = [one for one in heard.json() if one.get("Scope") != "swarm"]
+        known = await _known_ids(call)
+        theirs = [one for one in heard.json() if one.get("Scope") != "swarm" or (known and one.get("Id") not in known)]
     return await list_answer(
         call.request, [*theirs, *ours], lambda one: render_network(one) if isinstance(one, Network) else one
     )
@@ -79,7 +81,20 @@ async def remove(call: Call) -> web.StreamResponse:
     """End a network."""
     if await _is_ours(call):
         return await handle_networks.remove(call)
+    try:
+        theirs = await network_of_engine(call, call.ref)
+    except EngineGone:
+        theirs = {}  # what is asked of it next says so
+    if theirs.get("Scope") == "swarm" and call.ref not in PREDEFINED:
+        raise ApiError(500, f"network {theirs.get('Id')} not found")
     return await passed_on(call)
+
+
+async def _known_ids(call: Call) -> frozenset[str]:
+    """Return the ids of the swarm's networks, the predefined ones among them; none where there is no swarm."""
+    if not call.cluster.active:
+        return frozenset()
+    return await call.read(lambda state: frozenset(state.networks))
 
 
 async def _is_ours(call: Call) -> bool:

@@ -131,6 +131,7 @@ def _spec(network: Network) -> dict[str, Any]:
     if spec.ipam is not None:
         document["IPAMOptions"] = {"Driver": render(spec.ipam.driver or Driver())}
         if spec.ipam.configs:
-            document["IPAMOptions"]["Configs"] = _configs(spec.ipam.configs)
+            # a gateway that was given stands in the spec too (recorded in scenario 30)
+            document["IPAMOptions"]["Configs"] = _configs(network.ranges or spec.ipam.configs)
     document["Scope"] = "swarm"
     return document

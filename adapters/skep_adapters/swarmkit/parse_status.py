@@ -39,7 +39,7 @@ def parse_report(update: dispatcher_pb2.UpdateTaskStatusRequest.TaskStatusUpdate
 
 
 def parse_status(status: types_pb2.TaskStatus) -> TaskStatus:
-    """Return a status; words are cut, and ports that are none, or said twice, left out.
+    """Return a status; words are cut, and ports that are none left out.
 
     Raises:
         Unreadable: its state is not a worker's to say, or there are too many ports.
@@ -62,14 +62,14 @@ def _container(container: types_pb2.ContainerStatus) -> ContainerStatus:
 
 
 def _ports(ports: Iterable[types_pb2.PortConfig]) -> tuple[PortConfig, ...]:
-    """Return ports once each: dockerd names one for IPv4 and again for IPv6."""
-    found: dict[PortConfig, None] = {}
+    """Return ports as they are said: dockerd names one for IPv4 and again for IPv6, and Swarm shows both (recorded)."""
+    found: list[PortConfig] = []
     for position, port in enumerate(ports):
         if position >= PORTS_MAX:
             raise Unreadable(f"status.port_status has more than {PORTS_MAX} ports")
         parsed = _port(port)
         if parsed is not None:
-            found[parsed] = None
+            found.append(parsed)
     return tuple(found)
 
 

@@ -196,6 +196,7 @@ class Snapshot(Struct):
     outcomes: dict[ServiceId, tuple[Outcome, ...]]
     rebalances: dict[ServiceId, Rebalance]
     failures: dict[ServiceId, Failures]
+    departed: dict[ServiceId, dict[str, str]]
     spec_positions: dict[ServiceId, list[Position]]
     cursors: dict[NetworkId, int]
     next_port: int
@@ -207,7 +208,7 @@ class Snapshot(Struct):
 #: What a snapshot holds in the form that the state has.
 _AS_THEY_ARE = (
     *("templates", "given", "given_up", "restarts", "updates", "outcomes", "rebalances", "failures", "spec_positions"),
-    *("cursors", "next_port", "next_vni", "next_subnet", "recent"),
+    *("departed", "cursors", "next_port", "next_vni", "next_subnet", "recent"),
 )
 
 _SNAPSHOT = msgspec.msgpack.Decoder(Snapshot)

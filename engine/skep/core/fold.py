@@ -86,7 +86,7 @@ from skep.model.swarm import Cluster
 from skep.model.task import TaskStatus
 
 #: Changes whenever a fold gives another state, or a snapshot another form: older checkpoints are left unused then.
-FOLD_VERSION = "7"
+FOLD_VERSION = "8"
 
 
 def begin(state: ClusterState, position: Position, time: Instant, command_id: str) -> None:

@@ -183,6 +183,8 @@ def service_removed(state: ClusterState, event: ServiceRemoved) -> None:
         del templates[service.spec_version]
         if not templates:
             del state.templates[service.id]
+    if templates and service.spec.labels:
+        state.departed[service.id] = service.spec.labels
     for table in (state.given_up, state.restarts, state.updates, state.outcomes, state.rebalances, state.failures):
         table.pop(service.id, None)
     del state.spec_positions[service.id]

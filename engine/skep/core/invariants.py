@@ -159,6 +159,9 @@ def _check_templates(state: ClusterState) -> None:
                 index is None or spec_version not in index.spec_refs
             ):
                 raise _broken(state, f"template {spec_version} of service {service_id} is kept for nobody", service_id)
+    for service_id in state.departed:
+        if service_id in state.services or service_id not in state.templates:
+            raise _broken(state, f"labels of service {service_id} are kept for nobody", service_id)
 
 
 def _check_names(state: ClusterState) -> None:

@@ -62,6 +62,7 @@ class ClusterState:
         "config_users",
         "configs",
         "cursors",
+        "departed",
         "detached",
         "failures",
         "given",
@@ -132,6 +133,8 @@ class ClusterState:
         self.rebalances: dict[ServiceId, Rebalance] = {}
         #: where tasks of a service failed lately
         self.failures: dict[ServiceId, Failures] = {}
+        #: labels of services that were removed, by which their tasks are found until the last is reaped
+        self.departed: dict[ServiceId, dict[str, str]] = {}
         #: where each spec of a service was set, oldest first
         self.spec_positions: dict[ServiceId, list[Position]] = {}
         #: what to try next: the dynamic port, the VXLAN id, the subnet by its place in the swarm's pools, and on each

@@ -287,6 +287,7 @@ def _drop_template(state: ClusterState, of: ServiceTasks, service_id: ServiceId,
     del templates[spec_version]
     if not templates:
         del state.templates[service_id]
+        state.departed.pop(service_id, None)
 
 
 def _discard(index: dict[K, dict[TaskId, None]], key: K, task_id: TaskId) -> None:
