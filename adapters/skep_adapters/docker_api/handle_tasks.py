@@ -97,7 +97,7 @@ async def inspect(call: Call) -> web.StreamResponse:
                 raise
             attached = find_attachment(state, call.ref)
             return render_attachment(attached, Attachments(state, (), [attached]).render(attached))
-        return _Specs(_Found([task], state.templates, {}, frozenset(), Attachments(state, [task]))).render(task)
+        return _Specs(_Found([task], state.templates, {}, {}, frozenset(), Attachments(state, [task]))).render(task)
 
     return json_answer(await call.read(ask))
 
