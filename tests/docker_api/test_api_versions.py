@@ -14,6 +14,7 @@ from skep_adapters.docker_api.decode import decode
 from skep_adapters.docker_api.render import number, render
 from skep_adapters.docker_api.spec_by_version import as_spoken
 
+NO_IMAGE = "../web:1"
 DIGEST = f"sha256:{'a' * 64}"
 
 #: from which version on, where in a spec, what
@@ -152,6 +153,7 @@ class Shelf:
     """A registry with one image."""
 
     async def look_up(self, image: str, credentials: Any) -> ImageFound:  # noqa: ARG002 - a port's signature
+        assert image != NO_IMAGE
         if not image.endswith("web:1"):
             raise RegistryError(404, "manifest unknown")
         return ImageFound("application/json", DIGEST, 1)
@@ -174,6 +176,8 @@ async def test_images_of_clients_before_1_30_are_pinned_for_them() -> None:
         assert image == "r.io:5000/nope"
         assert warning.startswith("image r.io:5000/nope could not be accessed on a registry to record\nits digest.")
         assert await created("1.30", "d", "web:1") == ("web:1", [])
+        body = {"Name": "e", "TaskTemplate": {"ContainerSpec": {"Image": NO_IMAGE}}}
+        assert (await api.ask("POST", "/v1.29/services/create", body))[0] == 400
         version = (await api.get("/services/d"))["Version"]["Index"]
         body = {"Name": "d", "TaskTemplate": {"ContainerSpec": {"Image": "web:1"}}, "Mode": {"Replicated": {}}}
         assert (await api.ask("POST", f"/v1.29/services/d/update?version={version}", body))[0] == 200

@@ -4,6 +4,8 @@ Later clients ask for the digest themselves, and say it.
 """
 
 from msgspec.structs import replace
+from skep.core.rejected import Rejected
+from skep.core.rules.image import check_image
 from skep.model.service import ServiceSpec
 
 from skep_adapters.docker_api.call import Call
@@ -23,6 +25,10 @@ async def pinned(call: Call, spec: ServiceSpec) -> tuple[ServiceSpec, list[str]]
     left_to_us = call.before("1.30") and call.cluster.active
     if not left_to_us or not image or "@" in image or task.container_spec is None:
         return spec, []
+    try:
+        check_image(image)
+    except Rejected:
+        return spec, []  # what is no image is asked of nobody, and refused with the rest of the spec
     try:
         digest = await digest_of(call, image)
     except ApiError:
