@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -20,8 +20,9 @@ from skep_adapters.docker_api.render_system import render_change
 from skep_adapters.docker_api.stream import WATCH_EVERY_S, closed_after, while_there
 from skep_adapters.docker_api.times import parse_timestamp
 
-_KINDS = ("config", "container", "daemon", "image", "network", "node", "plugin", "secret", "service", "volume")
-_NO_LABELS: Mapping[str, str] = {}
+#: filters that Docker holds against the id and the name of every event, whatever it is of: `service=web` lets through
+#: what happens to the containers `web.1` and on, too
+_NAMES = ("config", "container", "daemon", "network", "node", "plugin", "secret", "service", "volume")
 
 
 class Wanted(NamedTuple):
@@ -95,16 +96,13 @@ def _instant(call: Call, name: str) -> Instant | None:
 
 
 def _fits(filters: Filters, change: Change) -> bool:
-    """Whether a change passes; filters of what a swarm has no events of let nothing through."""
+    """Whether a change passes, as Docker has it; none is of an image."""
     name = change.attributes.get("name", "")
     return (
         filters.exact("scope", "swarm")
         and filters.exact("type", change.kind)
         and filters.exact("event", change.action)
-        and all(_names(filters, kind, change, name) for kind in _KINDS if kind in filters)
-        and filters.labels("label", _NO_LABELS)
+        and "image" not in filters
+        and all(filters.prefix(each, change.id) or filters.prefix(each, name) for each in _NAMES)
+        and filters.labels("label", change.attributes)
     )
-
-
-def _names(filters: Filters, kind: str, change: Change, name: str) -> bool:
-    return change.kind == kind and (filters.exact(kind, change.id) or filters.exact(kind, name))
