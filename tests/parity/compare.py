@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from tests.parity import log_lines, stacks
+from tests.parity import log_lines, past_events, stacks
 from tests.parity.normal import Normal, masked, tokens
 from tests.parity.recorder import Row
 from tests.parity.typed import Words, typed, without
@@ -60,6 +60,7 @@ class _Renaming:
 
 def compared(reference: list[Row], other: list[Row]) -> Comparison:
     """Return how a recording differs from the reference."""
+    reference, other = past_events.without(reference), past_events.without(other)
     normals = Normal(reference), Normal(other)
     words = typed(reference, other)
     sides = _steps(reference, normals[0], words[0]), _steps(other, normals[1], words[1])

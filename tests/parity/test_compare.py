@@ -252,3 +252,13 @@ def test_those_that_look_the_same_in_a_list_may_be_each_other() -> None:
     there = recording(tasks, got("/x", {"ID": C}), got("/y", {"ID": B}))
     assert found(there, recording(tasks, got("/x", {"ID": D}), got("/y", {"ID": B}))) == []
     assert found(there, recording(tasks, got("/x", {"ID": C}), got("/y", {"ID": A}))) == ["GET /y"]
+
+
+def test_events_of_before_the_scenario_are_left_out() -> None:
+    def told(*seconds: int, **query: str) -> Row:
+        return got("/events", None, query=query, response_stream=[{"timeNano": at * 10**9} for at in seconds])
+
+    line = "1970-01-01T00:00:0{}.000000000Z x\n"
+    there = recording(told(5, 6), told(4, 5, 6, since="0"), cli="docker events x", stdout=line.format(4))
+    assert found(there, recording(told(5, 6), told(5, 6, since="0"), cli="docker events x")) == []
+    assert found(there, recording(told(5, 6), told(6, since="0"), cli="docker events x")) == ["GET /events"]
