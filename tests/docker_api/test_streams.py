@@ -191,13 +191,13 @@ async def test_a_filter_by_name_lets_through_whatever_is_called_so_or_begins_so(
         await started(api, SERVICE)
         for name in ("talks", "other"):
             await api.ask("POST", "/configs/create", {"Name": name, "Data": "eA=="})
-        until = f"{time.time():.6f}"
+        now = f"{time.time():.6f}"
         for filters, kinds in (
             ('{"service":["talk"],"event":["create"]}', ["service", "config"]),
             ('{"config":["talks"]}', ["config"]),
             ('{"label":["name=other"]}', ["config"]),
         ):
-            async with api.http.get(f"http://skep/events?since=0&until={until}&filters={filters}") as answer:
+            async with api.http.get(f"http://skep/events?since=0&until={now}&filters={filters}") as answer:
                 told = [json.loads(line) for line in (await answer.read()).splitlines()]
             assert [each["Type"] for each in told] == kinds
 
