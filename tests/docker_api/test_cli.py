@@ -68,18 +68,12 @@ async def test_the_root_is_rotated() -> None:
         assert node["Description"]["TLSInfo"]["TrustRoot"].strip() == after
 
 
-async def test_a_lock_and_a_ca_that_are_not_there_are_not_promised() -> None:
-    async with served(init=False) as api:
-        refused = await api.docker("swarm", "init", "--autolock", code=1)
-        assert "does not implement EncryptionConfig.AutoLockManagers=true" in refused
-        assert await api.docker("info", "--format", "{{.Swarm.LocalNodeState}}") == "inactive"
-        await api.docker("swarm", "init")
-        refused = await api.docker("swarm", "update", "--autolock=true", code=1)
-        assert "does not implement EncryptionConfig.AutoLockManagers=true" in refused
-        assert await api.docker("swarm", "unlock-key", code=1) == "no unlock key is set"
-        external = ("--external-ca", "protocol=cfssl,url=https://ca.example")
-        assert "does not implement CAConfig.ExternalCAs" in await api.docker("swarm", "update", *external, code=1)
-        await api.docker("swarm", "update", "--autolock=false", "--cert-expiry", "48h")
+async def test_a_ca_outside_is_kept_and_shown() -> None:
+    async with served() as api:
+        await api.docker("swarm", "update", "--external-ca", "protocol=cfssl,url=https://ca.example")
+        (shown,) = (await api.get("/swarm"))["Spec"]["CAConfig"]["ExternalCAs"]
+        assert (shown["Protocol"], shown["URL"]) == ("cfssl", "https://ca.example")
+        await api.docker("swarm", "update", "--cert-expiry", "48h")
 
 
 async def test_a_service_lives_from_create_to_remove() -> None:

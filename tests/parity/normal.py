@@ -61,6 +61,8 @@ _THEN = (
     (re.compile(r"(->10\.255\.255\.53:53|-><10\.255\.255\.x>:53|read udp )[^ ]*"), "<resolver>"),
 )
 _SUBNET = re.compile(r"<(10\.\d+\.\d+)\.x")
+#: `docker info` goes through them as they lie in a map
+_RUNTIMES = re.compile(r"(?m)^( *Runtimes: )(.*)$")
 _USERS = re.compile(r"(following services: )([\w, .-]+)")
 #: a name that was made up for a service
 _MADE_UP = re.compile(r'"Name": "([a-z]+_[a-z]+)"')
@@ -152,6 +154,7 @@ class Normal:
         text = _OF_A_SLOT.sub(SLOT, text)
         if self._drawn:
             text = _SUBNET.sub(r"<⟦\1⟧.x", text)
+        text = _RUNTIMES.sub(lambda found: found[1] + " ".join(sorted(found[2].split())), text)
         return _USERS.sub(lambda found: found[1] + ", ".join(sorted(found[2].split(", "))), text)
 
     def _tokened(self, text: str) -> Iterator[str]:

@@ -262,3 +262,9 @@ def test_events_of_before_the_scenario_are_left_out() -> None:
     there = recording(told(5, 6), told(4, 5, 6, since="0"), cli="docker events x", stdout=line.format(4))
     assert found(there, recording(told(5, 6), told(5, 6, since="0"), cli="docker events x")) == []
     assert found(there, recording(told(5, 6), told(6, since="0"), cli="docker events x")) == ["GET /events"]
+
+
+def test_runtimes_are_told_in_any_order() -> None:
+    rows = recording(stdout=" Runtimes: a runc\n Default Runtime: runc\n")
+    assert found(rows, recording(stdout=" Runtimes: runc a\n Default Runtime: runc\n")) == []
+    assert found(rows, recording(stdout=" Runtimes: runc\n Default Runtime: runc\n")) == ["cli"]

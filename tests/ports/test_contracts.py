@@ -46,7 +46,7 @@ class TestMemoryKeyring(KeyringSuite):
         self.keyring = MemoryKeyring()
 
     def another(self) -> MemoryKeyring:
-        return self.keyring
+        return self.keyring.reopened()
 
 
 class TestFileCheckpoints(OnDisk, CheckpointsSuite):

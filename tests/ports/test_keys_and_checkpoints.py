@@ -48,6 +48,47 @@ async def test_a_key_destroyed_in_the_last_moment_before_a_crash_is_gone(tmp_pat
     await keyring.aclose()
 
 
+async def test_no_file_holds_a_key_of_a_locked_keyring_in_plain(tmp_path: Path) -> None:
+    keyring = SqliteKeyring(tmp_path / "keyring.db")
+    keys = [await keyring.create(f"before-{number}") for number in range(100)]
+    assert all(key in on_disk(tmp_path) for key in keys)
+    await keyring.lock_with(b"u" * 32)
+    keys += [await keyring.create(f"after-{number}") for number in range(100)]
+    await keyring.lock_with(b"v" * 32)
+    content = on_disk(tmp_path)
+    assert not [key for key in (*keys, b"u" * 32, b"v" * 32) if key in content]
+    await keyring.lock_with(None)
+    assert all(key in on_disk(tmp_path) for key in keys)
+    await keyring.aclose()
+
+
+async def test_a_locking_that_is_cut_short_leaves_the_keyring_as_it_was(tmp_path: Path) -> None:
+    keyring = SqliteKeyring(tmp_path / "keyring.db")
+    key = await keyring.create("a")
+    await keyring.create("b")
+    assert keyring._connection is not None
+    await keyring._connection.execute_fetchall("UPDATE keys SET key = x'00' WHERE key_id = 'b'")
+    with pytest.raises(KeyringError, match=r"b .* is damaged"):
+        await keyring.lock_with(b"u" * 32)
+    assert not await keyring.locked()
+    assert await keyring.get("a") == key
+    await keyring.aclose()
+
+
+async def test_a_key_of_a_locked_keyring_is_good_under_its_own_name_only(tmp_path: Path) -> None:
+    keyring = SqliteKeyring(tmp_path / "keyring.db")
+    await keyring.create("a")
+    await keyring.create("b")
+    await keyring.lock_with(b"u" * 32)
+    assert keyring._connection is not None
+    await keyring._connection.execute_fetchall(
+        "UPDATE keys SET key = (SELECT key FROM keys WHERE key_id = 'a') WHERE key_id = 'b'"
+    )
+    with pytest.raises(KeyringError, match=r"b .* is damaged"):
+        await keyring.get("b")
+    await keyring.aclose()
+
+
 async def test_a_reader_that_keeps_a_key_in_the_wal_is_told_of(tmp_path: Path) -> None:
     keyring = SqliteKeyring(tmp_path / "keyring.db")
     await keyring.create("a")

@@ -44,6 +44,9 @@ OPEN_FILES = 65_536
 #: it took a quarter of the time in which ten thousand tasks begin, and held the loop longest (benchmarks/converge.py).
 GC_THRESHOLDS = (50_000, 20, 100)
 
+#: An engine that lost its manager comes back within eight seconds.
+READY_TIMEOUT_S = 10.0
+
 _log = structlog.get_logger("skep.daemon")
 
 
@@ -98,7 +101,7 @@ async def _opened(options: UpOptions, local: Path | None) -> AsyncIterator[Clust
                 nodes=options.node_names,
                 advertise_addr=options.advertise_addr or own_address(),
                 init=False,
-                gate=WorkerPort(options.listen_addr, LocalEngine(local).attend if local is not None else None),
+                gate=WorkerPort(options.listen_addr, LocalEngine(local) if local is not None else None),
             )
         )
         api = DockerApi(
@@ -108,6 +111,9 @@ async def _opened(options: UpOptions, local: Path | None) -> AsyncIterator[Clust
             engine=local,
             registry=RegistryClient(insecure=options.insecure_registry),
         )
+        if local is not None and cluster.active:
+            # as dockerd does: who asks when we are there again is not told of a node that nobody has heard yet
+            await cluster.ready(cluster.node_id, timeout_s=READY_TIMEOUT_S)
         for path in options.sockets:
             await stack.enter_async_context(api.serve_unix(path))
         certificates = Certificates(*options.tls) if options.tls is not None else None

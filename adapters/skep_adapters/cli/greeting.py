@@ -11,8 +11,11 @@ from skep_adapters.cli.options import UpOptions
 
 def greet(options: UpOptions, cluster: Cluster, engine: Path | None) -> None:
     """Print it to standard output; a reader that went away is no matter."""
-    found = f"recovered {cluster.recovered}" if cluster.active else f"new: no swarm in {options.directory} yet"
-    next_step = "docker node ls" if cluster.active else "docker swarm init"
+    found, next_step = f"new: no swarm in {options.directory} yet", "docker swarm init"
+    if cluster.active:
+        found, next_step = f"recovered {cluster.recovered}", "docker node ls"
+    elif cluster.locked:
+        found, next_step = f"locked: the swarm in {options.directory} waits for its unlock key", "docker swarm unlock"
     try:
         if engine is not None:
             sys.stdout.write(f"tasks run in the Docker Engine at {UNIX}{engine}\n")

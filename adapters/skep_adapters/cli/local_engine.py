@@ -16,12 +16,14 @@ import aiohttp
 import anyio
 import structlog
 from skep.model.ids import NodeId
+from skep.model.node import ManagerStatus
 from skep.runtime.engine import Engine
 from skep.runtime.errors import EngineError
 
 from skep_adapters.cli.hosts import UNIX
 from skep_adapters.cli.option_error import OptionError
 from skep_adapters.cli.options import UpOptions
+from skep_adapters.cli.own_address import way_in
 
 #: Where Docker's packages have it.
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
@@ -106,8 +108,20 @@ class LocalEngine:
                 with anyio.CancelScope(shield=True), contextlib.suppress(LocalEngineError):
                     await self._leave()
 
+    async def forsake(self, engine: Engine) -> None:
+        """Have the engine leave the swarm of `engine`, if it is in that; told in words if it does not."""
+        try:
+            if (await self._swarm()).get("NodeID") == engine.node_id:
+                await self._leave()
+        except LocalEngineError as error:
+            _log.warning("local_engine.not_left", engine=str(self._path), reason=str(error))
+
+    async def _swarm(self) -> dict[str, Any]:
+        found: dict[str, Any] = (await self._ask("GET", "/info")).get("Swarm") or {}
+        return found
+
     async def _look(self, engine: Engine) -> None:
-        swarm = (await self._ask("GET", "/info")).get("Swarm", {})
+        swarm = await self._swarm()
         state, node_id = swarm.get("LocalNodeState"), swarm.get("NodeID", "")
         if state in ("active", "pending", "locked") and node_id == engine.node_id:
             return
@@ -122,12 +136,13 @@ class LocalEngine:
 
     async def _join(self, engine: Engine) -> None:
         manager = engine.writer.state.nodes[NodeId(engine.node_id)]
-        addr = manager.manager.addr if manager.manager is not None else ""
+        status = manager.manager or ManagerStatus()
         body = {
-            "RemoteAddrs": [addr],
+            "RemoteAddrs": [way_in(status.listen_addr, manager.status.addr)],
             "JoinToken": await engine.membership.own_token(manager.id),
             "ListenAddr": "0.0.0.0:2377",
             "AdvertiseAddr": manager.status.addr,
+            "DataPathAddr": status.data_path_addr,
         }
         await self._ask("POST", "/swarm/join", body)
         _log.info("local_engine.joined", engine=str(self._path), node_id=manager.id)

@@ -1,6 +1,9 @@
-"""The address by which other machines reach this one, where nobody says it."""
+"""The addresses by which this machine is reached: by others, where nobody says it, and by itself."""
 
+import ipaddress
 import socket
+
+from skep.runtime.swarm import join_addr, split_addr
 
 from skep_adapters.docker_api.addresses import address_of_interface
 
@@ -26,3 +29,24 @@ def own_address() -> str:
             pass
     found = (address_of_interface(name) for _, name in socket.if_nameindex() if not name.startswith(_INNER))
     return next((address for address in found if address), LOOPBACK)
+
+
+def way_in(listen_addr: str, told: str) -> str:
+    """Return where this machine itself reaches what listens at `listen_addr`; others are told that it is at `told`.
+
+    That may be an address of a router before this machine, which does not let us in.
+    """
+    host, port = split_addr(listen_addr)
+    if ipaddress.ip_address(host).is_unspecified:
+        host = told if _is_own(told) else LOOPBACK
+    return join_addr(host, port)
+
+
+def _is_own(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True

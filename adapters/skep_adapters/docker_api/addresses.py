@@ -51,6 +51,20 @@ def check_advertise(text: str) -> str:
     return _join(found, port)
 
 
+def check_data_path(text: str) -> str:
+    """Return the address that tasks' data comes to, an interface's name replaced by its address; empty stays empty.
+
+    Raises:
+        ApiError: it is none, or one that nobody could reach.
+    """
+    if not text:
+        return ""
+    found = _ip(text) or address_of_interface(text)
+    if found is None or ipaddress.ip_address(found).is_unspecified:
+        raise bad_request("data path address must be a non-zero IP address or network interface")
+    return found
+
+
 def check_pools(pools: tuple[str, ...], subnet_size: int) -> tuple[str, ...]:
     """Return the address pools if subnets of `subnet_size` bits fit into each (500 otherwise)."""
     for pool in pools:

@@ -34,6 +34,7 @@ class SwarmBackend(Protocol):
         default_addr_pool: tuple[str, ...] = (),
         subnet_size: int = 24,
         data_path_port: int = 4789,
+        data_path_addr: str = "",
         force_new_cluster: bool = False,
         actor: Actor,
     ) -> NodeId:
@@ -59,6 +60,10 @@ class SwarmBackend(Protocol):
         actor: Actor,
     ) -> None:
         """Give the swarm a new spec, and new secrets where asked."""
+        ...
+
+    async def unlock(self, unlock_key: str) -> None:
+        """Unlock the swarm."""
         ...
 
     async def leave(self, *, force: bool, actor: Actor) -> None:
@@ -163,8 +168,18 @@ class Backend(Protocol):
     """A cluster, or the absence of one."""
 
     @property
+    def resumed(self) -> bool:
+        """Whether the swarm goes on from what was before."""
+        ...
+
+    @property
     def active(self) -> bool:
         """Whether there is a swarm here."""
+        ...
+
+    @property
+    def locked(self) -> bool:
+        """Whether there is a swarm here that has to be unlocked first."""
         ...
 
     @property
@@ -210,6 +225,10 @@ class Backend(Protocol):
     @property
     def configs(self) -> ConfigsBackend:
         """Its configs."""
+        ...
+
+    async def ready(self, node_id: NodeId, *, timeout_s: float) -> bool:
+        """Return whether a node is ready within `timeout_s`."""
         ...
 
     async def read(self, ask: Callable[[ClusterState], T]) -> T:

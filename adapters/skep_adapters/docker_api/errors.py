@@ -5,7 +5,7 @@ The words and statuses are those recorded of a real swarm (contract, README: eve
 
 from skep.core.rejected import Code, Rejected
 from skep.ports.keyring import KeyringError
-from skep.runtime.errors import EngineError, OutcomeUnknown
+from skep.runtime.errors import EngineError, MalformedUnlockKey, NotLocked, OutcomeUnknown, UnlockRefused
 
 NOT_IN_A_SWARM = "This node is not part of a swarm"
 PAGE_NOT_FOUND = "page not found"
@@ -49,6 +49,12 @@ def as_api_error(error: Exception) -> ApiError | None:
             return ApiError(_STATUS[error.code], rejection_text(error))
         case OutcomeUnknown():
             return ApiError(500, str(error))
+        case MalformedUnlockKey():
+            return ApiError(400, str(error))
+        case UnlockRefused():
+            return ApiError(401, str(error))
+        case NotLocked():
+            return ApiError(409, str(error))
         case EngineError() | KeyringError():
             return ApiError(503, str(error))
     return None

@@ -13,8 +13,12 @@ from skep_adapters.docker_api import addresses
 from skep_adapters.docker_api.answers import empty_answer, json_answer
 from skep_adapters.docker_api.bodies import InitBody, JoinBody, UnlockBody
 from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.engine_membership import in_a_swarm
 from skep_adapters.docker_api.errors import NOT_IN_A_SWARM, ApiError, bad_request, not_implemented, rejection_text
 from skep_adapters.docker_api.render_swarm import render_swarm
+
+#: An engine that joins needs less than a second. Where it cannot, the swarm is there all the same, and shows it.
+READY_TIMEOUT_S = 10.0
 
 _SUBNET_SIZE = 24
 _DATA_PATH_PORT = 4789
@@ -23,19 +27,24 @@ _DATA_PATH_PORT = 4789
 async def init(call: Call) -> web.StreamResponse:
     """Begin a swarm with this node as its only manager; answers the node's id."""
     body = _as_spoken(call, await call.body(InitBody))
-    if call.cluster.active and not body.force_new_cluster:
+    if call.cluster.locked or (call.cluster.active and not body.force_new_cluster):
+        raise AlreadyInSwarm
+    if not call.cluster.active and await in_a_swarm(call):
         raise AlreadyInSwarm
     listen = addresses.check_listen(body.listen_addr)
+    advertised = addresses.check_advertise(body.advertise_addr)
+    data_path = addresses.check_data_path(body.data_path_addr)
     spec = _initial(body)
     try:
         node_id = await call.cluster.swarm.init(
             spec,
-            advertise_addr=addresses.check_advertise(body.advertise_addr) or call.cluster.advertise_addr,
+            advertise_addr=advertised or call.cluster.advertise_addr,
             listen_addr=listen,
             availability=_availability(body.availability),
             default_addr_pool=addresses.check_pools(body.default_addr_pool, body.subnet_size or _SUBNET_SIZE),
             subnet_size=body.subnet_size or _SUBNET_SIZE,
             data_path_port=addresses.check_data_path_port(body.data_path_port) or _DATA_PATH_PORT,
+            data_path_addr=data_path,
             force_new_cluster=body.force_new_cluster,
             actor=call.actor,
         )
@@ -44,13 +53,14 @@ async def init(call: Call) -> web.StreamResponse:
             raise
         # Docker has begun the swarm by then and fails to update it
         raise ApiError(500, f"error updating cluster settings: {rejection_text(error)}") from None
+    await call.cluster.ready(node_id, timeout_s=READY_TIMEOUT_S)
     return json_answer(node_id)
 
 
 async def join(call: Call) -> web.StreamResponse:
-    """Refuse: an engine of skep's is no worker of another's swarm yet."""
+    """Refuse: skep itself is no worker of another's swarm; a Docker Engine beside it may be, and answers then."""
     await call.body(JoinBody)
-    if call.cluster.active:
+    if call.cluster.active or call.cluster.locked:
         raise AlreadyInSwarm
     raise not_implemented("joining another swarm")
 
@@ -58,7 +68,7 @@ async def join(call: Call) -> web.StreamResponse:
 async def inspect(call: Call) -> web.StreamResponse:
     """Answer the swarm, with its join tokens in plain."""
     cluster = await call.read(_cluster)
-    return json_answer(render_swarm(cluster, tokens=await call.cluster.swarm.tokens()))
+    return json_answer(render_swarm(cluster, resumed=call.cluster.resumed, tokens=await call.cluster.swarm.tokens()))
 
 
 async def update(call: Call) -> web.StreamResponse:
@@ -79,7 +89,7 @@ async def update(call: Call) -> web.StreamResponse:
 
 async def leave(call: Call) -> web.StreamResponse:
     """End the swarm: this node is its last manager."""
-    if not call.cluster.active:
+    if not call.cluster.active and not call.cluster.locked:
         raise ApiError(503, NOT_IN_A_SWARM)
     await call.cluster.swarm.leave(force=call.lenient("force"), actor=call.actor)
     return empty_answer()
@@ -91,11 +101,11 @@ async def unlock_key(call: Call) -> web.StreamResponse:
 
 
 async def unlock(call: Call) -> web.StreamResponse:
-    """Refuse: a manager that answers is not locked."""
-    await call.body(UnlockBody)
-    if not call.cluster.active:
-        raise NoSwarm
-    raise ApiError(409, "swarm is not locked")
+    """Unlock a manager that was started again; answers when its own node is ready, as `init` does."""
+    body = await call.body(UnlockBody)
+    await call.cluster.swarm.unlock(body.unlock_key)
+    await call.cluster.ready(call.cluster.node_id, timeout_s=READY_TIMEOUT_S)
+    return empty_answer()
 
 
 def _cluster(state: ClusterState) -> Cluster:
@@ -122,22 +132,14 @@ def _initial(body: InitBody) -> SwarmSpec:
 
 
 def _refuse_what_is_missing(spec: SwarmSpec) -> None:
-    """Refuse what would be a promise that nobody keeps, by field.
+    """Refuse a root of the user's own: its key may not enter the log in plain (design, rule 8).
 
-    A lock that is not there is worse than none. Nor may a key enter the log in plain (design, rule 8).
+    A CA outside is kept and shown, and not asked: the swarm's own root goes on to sign.
     """
-    if spec.encryption_config is not None and spec.encryption_config.auto_lock_managers:
-        raise not_implemented(
-            "EncryptionConfig.AutoLockManagers=true: a manager that is started again would not be locked"
-        )
     ca = spec.ca_config or CaConfig()
-    for field, said in (
-        ("SigningCACert", ca.signing_ca_cert),
-        ("SigningCAKey", ca.signing_ca_key),
-        ("ExternalCAs", ca.external_cas),
-    ):
+    for field, said in (("SigningCACert", ca.signing_ca_cert), ("SigningCAKey", ca.signing_ca_key)):
         if said:
-            raise not_implemented(f"CAConfig.{field}: the swarm has a CA of its own, and no other")
+            raise not_implemented(f"CAConfig.{field}: the swarm has a root of its own making, and no other")
 
 
 def _availability(word: str) -> Availability:

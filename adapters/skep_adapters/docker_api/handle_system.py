@@ -3,7 +3,7 @@
 from typing import Any
 
 from aiohttp import web
-from skep.runtime.errors import EngineError, NoSwarm
+from skep.runtime.errors import EngineError, NoSwarm, SwarmLocked
 
 from skep_adapters.docker_api.answers import json_answer
 from skep_adapters.docker_api.api_versions import before
@@ -22,7 +22,7 @@ async def ping(call: Call) -> web.StreamResponse:
     """
     headers = dict(_PING_HEADERS)
     if not before(call.request[HEADERS]["Api-Version"], "1.42"):
-        headers["Swarm"] = "active/manager" if call.cluster.active else "inactive"
+        headers["Swarm"] = "active/manager" if call.cluster.active else "locked" if call.cluster.locked else "inactive"
     return web.Response(body=b"OK", content_type="text/plain", charset="utf-8", headers=headers)
 
 
@@ -40,7 +40,11 @@ async def swarm_part(call: Call) -> dict[str, Any]:
     """Return what `info` says of the swarm."""
     cluster = call.cluster
     try:
-        return await cluster.read(lambda state: render_active(state, cluster.node_id, cluster.advertise_addr))
+        return await cluster.read(
+            lambda state: render_active(state, cluster.node_id, cluster.advertise_addr, resumed=cluster.resumed)
+        )
+    except SwarmLocked as error:
+        return INACTIVE | {"NodeAddr": cluster.advertise_addr, "LocalNodeState": "locked", "Error": str(error)}
     except NoSwarm:
         return INACTIVE
     except EngineError as error:

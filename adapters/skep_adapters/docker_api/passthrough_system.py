@@ -69,6 +69,8 @@ async def info(call: Call) -> web.StreamResponse:
     if heard.status != web.HTTPOk.status_code:
         return verbatim(heard)
     document = heard.json()
+    if not (call.cluster.active or call.cluster.locked):
+        return json_answer(document)
     warnings = [*(document.get("Warnings") or ()), *(swarm.get("Warnings") or ())]
     return json_answer(document | {"Swarm": swarm, "Warnings": warnings or None})
 

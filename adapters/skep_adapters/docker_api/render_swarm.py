@@ -20,7 +20,11 @@ INACTIVE: dict[str, Any] = {
 }
 
 
-def render_swarm(cluster: Cluster, *, tokens: tuple[str, str] | None = None) -> dict[str, Any]:
+#: Swarm's own pool, which a manager of it names only when it goes on from what was (recorded in scenarios 02 and 54).
+DEFAULT_ADDR_POOL = ["10.0.0.0/8"]
+
+
+def render_swarm(cluster: Cluster, *, resumed: bool = False, tokens: tuple[str, str] | None = None) -> dict[str, Any]:
     """Return the swarm; `tokens` are its join tokens in plain, for workers and for managers."""
     issuer = issuing_root(cluster)
     document: dict[str, Any] = {
@@ -35,7 +39,7 @@ def render_swarm(cluster: Cluster, *, tokens: tuple[str, str] | None = None) -> 
             "CertIssuerPublicKey": issuer.issuer_public_key,
         },
         "RootRotationInProgress": cluster.rotation is not None,
-        "DefaultAddrPool": list(cluster.default_addr_pool) or None,
+        "DefaultAddrPool": list(cluster.default_addr_pool) or (DEFAULT_ADDR_POOL if resumed else None),
         "SubnetSize": cluster.subnet_size,
         "DataPathPort": cluster.data_path_port,
     }
@@ -44,7 +48,7 @@ def render_swarm(cluster: Cluster, *, tokens: tuple[str, str] | None = None) -> 
     return document
 
 
-def render_active(state: ClusterState, node_id: NodeId, addr: str) -> dict[str, Any]:
+def render_active(state: ClusterState, node_id: NodeId, addr: str, *, resumed: bool = False) -> dict[str, Any]:
     """Return `Swarm` of /info on the manager `node_id`, whose address is `addr`."""
     managers = [node for node in state.nodes.values() if node.manager is not None]
     document: dict[str, Any] = {
@@ -58,5 +62,5 @@ def render_active(state: ClusterState, node_id: NodeId, addr: str) -> dict[str, 
         "Managers": len(managers),
     }
     if state.cluster is not None:
-        document["Cluster"] = render_swarm(state.cluster)
+        document["Cluster"] = render_swarm(state.cluster, resumed=resumed)
     return document

@@ -51,6 +51,11 @@ def find(method: str, path: str, *, engine: bool) -> tuple[Handler, dict[str, st
     return (passthrough.forward, {}) if engine and not _OF_THE_SWARM.fullmatch(path) else None
 
 
+def answered_by_engine(path: str) -> bool:
+    """Whether the engine answers a request for `path` while skep has no swarm: it may join one, and be in one."""
+    return _ENGINES_OUTSIDE.fullmatch(path) is not None
+
+
 def _route(methods: str, path: str, handler: Handler) -> Route:
     pattern = re.escape(path).replace(r"\{ref\}", "(?P<ref>[^/]+)")
     return Route(tuple(methods.split()), re.compile(pattern), handler)
@@ -148,6 +153,9 @@ _SHARED = (
 
 #: What is never an engine's: as a worker it would only say that it is no manager.
 _OF_THE_SWARM = re.compile("/(swarm|services|nodes|tasks|secrets|configs|skep)(/.*)?")
+
+#: What is the engine's own as long as skep has no swarm: all of a swarm but its beginning, and every network.
+_ENGINES_OUTSIDE = re.compile("/(swarm(?!/init)|services|nodes|tasks|secrets|configs|networks)(/.*)?")
 
 #: What a Docker Engine has and skep has not.
 _LACKING = (

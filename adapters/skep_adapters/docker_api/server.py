@@ -16,7 +16,7 @@ from skep.model.service import ServiceSpec
 from skep.ports.registry import Registry
 from skep.version import VERSION
 
-from skep_adapters.docker_api import routes
+from skep_adapters.docker_api import passthrough, routes
 from skep_adapters.docker_api.answers import error_answer
 from skep_adapters.docker_api.api_versions import before, older
 from skep_adapters.docker_api.backend import Backend
@@ -173,6 +173,9 @@ class DockerApi:
             registry=self._registry,
             peer=request[PEER],
         )
+        alone = not (self._cluster.active or self._cluster.locked)
+        if engine is not None and alone and routes.answered_by_engine(path):
+            handler = passthrough.forward
         try:
             return await handler(call)
         except Exception as error:

@@ -9,9 +9,20 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 from grpclib import GRPCError, Status
 from grpclib.server import Stream
+from msgspec.structs import replace
 from skep.model.ids import NodeId
-from skep.ports.link import AssignedTask, ForeignTask, Link, LinkError, SessionMessage, SessionRequest, TaskReport
+from skep.ports.link import (
+    AssignedTask,
+    ForeignTask,
+    Link,
+    LinkError,
+    Peer,
+    SessionMessage,
+    SessionRequest,
+    TaskReport,
+)
 from skep.runtime.engine import Engine
+from skep.runtime.swarm import join_addr, split_addr
 
 from skep_adapters.swarmkit.caller import LARGE_BYTES_MAX, address_of, asked, node_of
 from skep_adapters.swarmkit.parse_description import DESCRIPTION_BYTES_MAX, parse_description
@@ -56,10 +67,12 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         request: dispatcher_pb2.SessionRequest = await asked(stream, SESSION_BYTES_MAX)
         with _answered(node_id):
             description = parse_description(request.description)
-            registering = SessionRequest(description, address_of(stream), request.session_id)
+            address = address_of(stream)
+            own = node_id == self._engine.node_id
+            registering = SessionRequest(description, "" if own else address, request.session_id)
             async with link.session(registering) as messages:
                 async for message in messages:
-                    await stream.send_message(self._session(message))
+                    await stream.send_message(self._session(message, address))
 
     async def Heartbeat(  # noqa: N802 - the protocol's name
         self, stream: Stream[dispatcher_pb2.HeartbeatRequest, dispatcher_pb2.HeartbeatResponse]
@@ -111,7 +124,12 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         node_id = node_of(stream, cluster.id)
         return self._engine.dispatcher.link(node_id), node_id
 
-    def _session(self, message: SessionMessage) -> dispatcher_pb2.SessionMessage:
+    def _session(self, message: SessionMessage, address: str) -> dispatcher_pb2.SessionMessage:
+        if message.node.manager is not None:
+            # it is on this machine, from which what others are told need not be reached
+            port = split_addr(message.node.manager.listen_addr)[1]
+            way = Peer(message.node.id, join_addr(address, port))
+            message = replace(message, managers=(way,))
         cluster = self._engine.writer.state.cluster
         node = render_node(
             message.node,

@@ -2,9 +2,9 @@
 
 import resource
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio
 import structlog
@@ -41,8 +41,16 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - workers come from other machines
 _log = structlog.get_logger("skep.swarmkit")
 
 
-#: What runs beside the server: for the engine that it serves.
-Beside = Callable[[Engine], Coroutine[Any, Any, None]]
+class Beside(Protocol):
+    """What runs beside the server, for the engine that it serves."""
+
+    async def attend(self, engine: Engine) -> None:
+        """Run for as long as workers are served."""
+        ...
+
+    async def forsake(self, engine: Engine) -> None:
+        """Let go whom it brought into a swarm that was left without being served."""
+        ...
 
 
 class _Servable(Protocol):
@@ -69,6 +77,11 @@ class WorkerPort:
     def __init__(self, listen_addr: str = "", beside: Beside | None = None) -> None:
         self._listen_addr = listen_addr
         self._beside = beside
+
+    async def forsake(self, engine: Engine) -> None:
+        """Let go whom `beside` brought in."""
+        if self._beside is not None:
+            await self._beside.forsake(engine)
 
     def open(self, listen_addr: str) -> "OpenPort":
         """Listen; raises `CannotListen`."""
@@ -113,7 +126,7 @@ class OpenPort:
                 group.start_soon(trust.run)
                 group.start_soon(engine.upkeep.run_keys)
                 if self._beside is not None:
-                    group.start_soon(self._beside, engine)
+                    group.start_soon(self._beside.attend, engine)
                 _log.info("swarmkit.listening", addr=self.addr)
                 async with passed_on(engine, _own_host(engine)) if self._beside is None else nullcontext():
                     yield

@@ -60,12 +60,16 @@ class NodeStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class ManagerStatus(Struct, frozen=True, omit_defaults=True):
-    """What a manager is to the others; `addr` is host:port, and so is `listen_addr`, where it listens for them."""
+    """What a manager is to the others; `addr` is host:port, and so is `listen_addr`, where it listens for them.
+
+    What tasks send each other comes to `data_path_addr`; where it is empty, to the address of its node.
+    """
 
     leader: bool = False
     reachability: str = "reachable"
     addr: str = ""
     listen_addr: str = ""
+    data_path_addr: str = ""
 
 
 class Node(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,7 @@
-"""The swarm's root certificate and its join tokens, in SwarmKit's forms: a P-256 root named swarm-ca, for 20 years."""
+"""The swarm's root certificate, its join tokens and its unlock key, in SwarmKit's forms.
+
+The root is of P-256, named swarm-ca, and lives for 20 years.
+"""
 
 import base64
 import datetime as dt
@@ -13,12 +16,18 @@ from msgspec import Struct
 from skep.model.ids import NANOSECONDS, Instant
 from skep.ports.clock import Draw
 from skep.runtime.certificates import issuer_of, key_pem, key_usage, new_key, new_serial, pem_of
+from skep.runtime.errors import MalformedUnlockKey
 from skep.runtime.sources import base36
 
 ROOT_YEARS = 20
 _DIGEST_DIGITS = 50
 _SECRET_DIGITS = 25
 _SECRET_BYTES = 16
+
+_UNLOCK = "SWMKEY-1-"
+
+#: One of ours has 52 characters.
+UNLOCK_CHARS_MAX = 200
 
 
 class Root(Struct, frozen=True):
@@ -66,4 +75,19 @@ def new_token(root_certificate: str, *, draw: Draw = secrets.token_bytes) -> str
 
 def new_unlock_key(*, draw: Draw = secrets.token_bytes) -> str:
     """Return an unlock key in SwarmKit's form: 32 random bytes, base64 without padding."""
-    return "SWMKEY-1-" + base64.b64encode(draw(32)).decode().rstrip("=")
+    return _UNLOCK + base64.b64encode(draw(32)).decode().rstrip("=")
+
+
+def parse_unlock_key(text: str) -> bytes:
+    """Return the bytes of an unlock key.
+
+    Raises:
+        MalformedUnlockKey: it is none.
+    """
+    digits = text.removeprefix(_UNLOCK)
+    if digits == text or len(text) > UNLOCK_CHARS_MAX or "=" in digits:
+        raise MalformedUnlockKey
+    try:
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+    except ValueError:
+        raise MalformedUnlockKey from None

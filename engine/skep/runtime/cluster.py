@@ -9,7 +9,7 @@ one). Several clusters live in one process without knowing each other.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import TypeVar
 
@@ -17,18 +17,20 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from skep.core.changes import Change
-from skep.core.record import Record
+from skep.core.record import Actor, Record
 from skep.core.rejected import Broken
 from skep.core.state import ClusterState
 from skep.model.ids import START, Instant, NodeId, Position
 from skep.ports.clock import Clock, Draw, Ids
 from skep.ports.event_log import LogError
+from skep.ports.keyring import WrongUnlockKey
 from skep.ports.lines import LineStore
 from skep.ports.link import LineOptions, LineSelector, PublishedLine
 from skep.ports.storage import Storage, Store
 from skep.runtime import watching
 from skep.runtime.engine import Engine, ExecutorFactory, LocalNodes
-from skep.runtime.errors import AlreadyInSwarm, EngineFailed, NoSwarm, TimedOut
+from skep.runtime.error_groups import only
+from skep.runtime.errors import AlreadyInSwarm, EngineFailed, NoSwarm, NotLocked, SwarmLocked, TimedOut, UnlockRefused
 from skep.runtime.facades import Configs, Networks, Nodes, Secrets, Services, Tasks
 from skep.runtime.gate import Gate, OpenGate
 from skep.runtime.memory import MemoryStorage
@@ -65,12 +67,16 @@ class Cluster:
         self.configs = Configs(self)
         self.networks = Networks(self)
         self.recovered = ""
+        #: whether the swarm goes on from what was before, and was not begun by this process
+        self.resumed = False
         self._draw = draw
         self._storage = storage
         self._local = nodes
         self._group = group
         self._gate = gate
         self._engine: Engine | None = None
+        #: the recovered engine of a swarm that waits to be unlocked
+        self._locked: Engine | None = None
         self._scope: anyio.CancelScope | None = None
         self._ended = anyio.Event()
         self._changing = anyio.Lock()
@@ -134,7 +140,7 @@ class Cluster:
                         await cluster._stop()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as failed:
-            error = _only(failed)
+            error = only(failed)
             if opened and isinstance(error, LogError | Broken):
                 raise EngineFailed(f"the engine failed: {error}") from error
             raise error from None  # the group holds it: as a cause it would be its own
@@ -152,10 +158,16 @@ class Cluster:
 
         Raises:
             NoSwarm: there is none.
+            SwarmLocked: it has to be unlocked first.
         """
         if self._engine is None:
-            raise NoSwarm
+            raise SwarmLocked if self._locked is not None else NoSwarm
         return self._engine
+
+    @property
+    def locked(self) -> bool:
+        """Whether there is a swarm here that has to be unlocked first."""
+        return self._locked is not None
 
     @property
     def node_id(self) -> NodeId:
@@ -170,7 +182,8 @@ class Cluster:
     @property
     def advertise_addr(self) -> str:
         """The address that this node says it has: in a swarm the one that it was begun with."""
-        node = self._engine.writer.state.nodes.get(self._engine.node_id) if self._engine else None
+        engine = self._engine or self._locked
+        node = engine.writer.state.nodes.get(engine.node_id) if engine else None
         return (node.status.addr if node else "") or self._local.addr
 
     # --- reading
@@ -225,12 +238,22 @@ class Cluster:
                 raise NoSwarm  # it ended meanwhile
         raise TimedOut(f"service {service} is not gone within {timeout_s:g} s")
 
+    async def ready(self, node_id: NodeId, *, timeout_s: float = 60.0) -> bool:
+        """Return whether a node is ready within `timeout_s`.
+
+        Raises:
+            NoSwarm: there is none.
+        """
+        with anyio.move_on_after(timeout_s):
+            await watching.ready(self.engine, node_id)
+        return await self.read(lambda state: watching.is_ready(state, node_id))
+
     # --- beginning and ending; called by `Swarm`
 
     async def begin(self, first_words: Callable[[Engine, str], Awaitable[None]], listen_addr: str = "") -> Engine:
         """Begin a log, say `first_words` in it, and run it; they are told where workers come in, if they do."""
         async with self._changing:
-            if self._engine is not None:
+            if self._engine is not None or self._locked is not None:
                 raise AlreadyInSwarm
             opened = self._gate.open(listen_addr) if self._gate is not None else None
             addr = opened.addr if opened is not None else ""
@@ -247,6 +270,38 @@ class Cluster:
         async with self._changing:
             await self._stop()
 
+    async def unlock(self, unlock_key: bytes) -> None:
+        """Open the keyring, and run what was recovered.
+
+        Raises:
+            NoSwarm, NotLocked: there is nothing to unlock.
+            UnlockRefused: that is not the key.
+            CannotListen: the address for workers is taken; it is still locked.
+        """
+        async with self._changing:
+            engine = self._locked
+            if engine is None:
+                raise NotLocked if self.active else NoSwarm
+            try:
+                await engine.store.keyring.unlock(unlock_key)
+            except WrongUnlockKey:
+                raise UnlockRefused from None
+            opened = self._gate.open(_listen_addr(engine.writer.state)) if self._gate is not None else None
+            self._locked = None
+            await self._go_on(engine, None, opened)
+
+    async def abandon(self, actor: Actor) -> None:
+        """Leave a swarm that is locked."""
+        async with self._changing:
+            engine = self._locked
+            if engine is None:
+                raise NoSwarm
+            await engine.abandon(actor)
+            self._locked = None
+            await engine.close()
+            if self._gate is not None:
+                await self._gate.forsake(engine)
+
     async def _resume(self) -> None:
         store = await self._storage.latest()
         if store is None:
@@ -262,21 +317,31 @@ class Cluster:
         engine = Engine(store, self._local, clock=self.clock, ids=self.ids, version=VERSION, draw=self._draw)
         try:
             state = await engine.recover()
+            ended = state.left or (state.cluster is None and first_words is None)
+            if not ended and first_words is None and await store.keyring.locked():
+                self._locked = engine
+                return engine
             if self._gate is not None and opened is None and state.cluster is not None and not state.left:
                 opened = self._gate.open(_listen_addr(state))
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await store.aclose()
             raise
-        if state.left or (state.cluster is None and first_words is None):
+        if ended:
             await store.aclose()
             return engine
-        self.recovered = _told(engine, state)
+        return await self._go_on(engine, first_words, opened)
+
+    async def _go_on(
+        self, engine: Engine, first_words: Callable[[Engine], Awaitable[None]] | None, opened: OpenGate | None
+    ) -> Engine:
+        self.recovered = _told(engine, engine.writer.state)
+        self.resumed = first_words is None
         self._ended = anyio.Event()
         try:
             await self._group.start(self._run, engine, first_words, opened)
         except BaseExceptionGroup as failed:
-            raise _only(failed) from None
+            raise only(failed) from None
         # not before its own start is through: it would find the first client's keys and nothing that needs them
         self._engine = engine
         return engine
@@ -305,6 +370,9 @@ class Cluster:
                 self._ended.set()
 
     async def _stop(self) -> None:
+        locked, self._locked = self._locked, None
+        if locked is not None:
+            await locked.close()
         if self._scope is None:
             return
         self._scope.cancel()
@@ -330,20 +398,3 @@ def _told(engine: Engine, state: ClusterState) -> str:
         for count, noun in ((len(state.services), "service"), (len(state.tasks), "task"), (len(state.nodes), "node"))
     )
     return f"swarm {state.cluster.id}: {what} at position {state.position}{dropped}"
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one error of a group, the engine's own before others; the group if it has several."""
-    errors = list(_flat(group))
-    for error in errors:
-        if isinstance(error, LogError | Broken):
-            return error
-    return errors[0] if len(errors) == 1 else group
-
-
-def _flat(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _flat(error)
-        else:
-            yield error

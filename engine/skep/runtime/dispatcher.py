@@ -147,6 +147,13 @@ class Dispatcher:
             await self._arrived.wait()
         return session
 
+    async def doubt_others(self, own: NodeId) -> None:
+        """Have every agent register anew, but for that of the node `own`."""
+        await self.liveness.doubt_all(but=own)
+        for node_id, session in list(self.sessions.items()):
+            if node_id != own:
+                session.end("the swarm begins anew")
+
     def find(self, session_id: str, node_id: NodeId) -> Session:
         """Return a node's live session; raise `LinkError` if it is another or has ended."""
         session = self.sessions.get(node_id)

@@ -17,9 +17,10 @@ from anyio.abc import TaskStatus
 from msgspec import Struct
 
 from skep.core.codec import encode_state
-from skep.core.commands import JoinNodes, StartEngine
+from skep.core.commands import JoinNodes, LeaveSwarm, StartEngine
 from skep.core.fold import FOLD_VERSION
 from skep.core.record import Actor
+from skep.core.rules.swarm import is_locking
 from skep.core.state import ClusterState
 from skep.model.ids import START, NodeId
 from skep.model.node import NodeDescription, NodeSpec
@@ -32,10 +33,12 @@ from skep.ports.lines import LineStore
 from skep.ports.storage import Store
 from skep.runtime.agent import Agent
 from skep.runtime.attaching import Attaching
+from skep.runtime.authority import parse_unlock_key
 from skep.runtime.dispatcher import Dispatcher
 from skep.runtime.keys import destroy_orphans
 from skep.runtime.membership import Membership
 from skep.runtime.recovery import recover_since, state_at
+from skep.runtime.sealing import unseal
 from skep.runtime.turn import Durable
 from skep.runtime.upkeep import Upkeep
 from skep.runtime.writer import Writer
@@ -126,6 +129,7 @@ class Engine:
             self.writer.opening = StartEngine(self._version, hostname=self._nodes.names[0])
             await self.writer.submit(self.writer.opening, actor=ENGINE)
             await destroy_orphans(self.store.keyring, self.writer)
+            await self.keep_locked()
             await self.dispatcher.liveness.doubt_all()
             members = await self._join()
             manager = self.writer.state.nodes.get(self.node_id)
@@ -149,6 +153,25 @@ class Engine:
                 )
                 group.start_soon(agent.run)
             task_status.started()
+
+    async def keep_locked(self) -> None:
+        """Have the keyring locked with the swarm's unlock key, or not locked where that is not wanted.
+
+        Raises:
+            KeyringError: it cannot be; the next start tries again.
+        """
+        cluster = await self.writer.read(lambda state: state.cluster)
+        key = None
+        if cluster is not None and is_locking(cluster.spec) and cluster.unlock_key is not None:
+            key = parse_unlock_key((await unseal(self.store.keyring, cluster.unlock_key)).decode())
+        await self.store.keyring.lock_with(key)
+
+    async def abandon(self, actor: Actor) -> None:
+        """Say in the log of a recovered engine that does not run that its swarm was left; no key is needed for that."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.writer.run)
+            await self.writer.submit(LeaveSwarm(), actor=actor)
+            group.cancel_scope.cancel()
 
     async def close(self) -> None:
         """Save the state, move the anchor and close the store: after a clean stop nothing needs to be folded.

@@ -15,6 +15,47 @@ class NoSwarm(EngineError):
         )
 
 
+class SwarmLocked(NoSwarm):
+    """There is a swarm here, and nothing can be done with it before it is unlocked."""
+
+    def __init__(self) -> None:
+        Exception.__init__(
+            self,
+            "Swarm is encrypted and needs to be unlocked before it can be used. "
+            'Please use "docker swarm unlock" to unlock it.',
+        )
+
+
+class LockedLeave(EngineError):
+    """Leaving would end a swarm that is locked, and nobody said that it may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this message."
+        )
+
+
+class NotLocked(EngineError):
+    """There is nothing to unlock."""
+
+    def __init__(self) -> None:
+        super().__init__("swarm is not locked")
+
+
+class MalformedUnlockKey(EngineError):
+    """That is no unlock key."""
+
+    def __init__(self) -> None:
+        super().__init__("invalid key string")
+
+
+class UnlockRefused(EngineError):
+    """That is the unlock key of another swarm, or a former one."""
+
+    def __init__(self) -> None:
+        super().__init__("swarm could not be unlocked: invalid key provided")
+
+
 class AlreadyInSwarm(EngineError):
     """There is a swarm here already."""
 

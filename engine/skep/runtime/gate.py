@@ -30,6 +30,10 @@ class OpenGate(Protocol):
 class Gate(Protocol):
     """Opens the gate of a swarm."""
 
+    async def forsake(self, engine: Engine) -> None:
+        """Let go whom this machine itself brought into the swarm of `engine`, which was left without being served."""
+        ...
+
     def open(self, listen_addr: str) -> OpenGate:
         """Listen at `listen_addr` (host, or host:port; empty: everywhere, at the swarm's port).
 

@@ -1,5 +1,6 @@
 """Which keys the cluster needs; all others are destroyed, so that what was removed cannot be read again."""
 
+from skep.core.rules.swarm import is_locking
 from skep.core.state import ClusterState
 from skep.model.swarm import Cluster
 from skep.ports.keyring import Keyring
@@ -20,7 +21,8 @@ def needed_keys(cluster: Cluster) -> dict[str, None]:
     roots = [cluster.root, *([cluster.rotation.root] if cluster.rotation is not None else [])]
     sealed = [root.key for root in roots]
     sealed += [cluster.tokens.worker, cluster.tokens.manager]
-    sealed += [cluster.unlock_key] if cluster.unlock_key is not None else []
+    # that of a swarm that locks no more opens nothing
+    sealed += [cluster.unlock_key] if cluster.unlock_key is not None and is_locking(cluster.spec) else []
     sealed += [one.key for one in cluster.network_keys]
     return {one.key_id: None for one in sealed}
 

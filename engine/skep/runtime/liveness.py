@@ -61,10 +61,10 @@ class Liveness:
         self._graces.pop(node_id, None)
         self._deadlines.pop(node_id, None)
 
-    async def doubt_all(self) -> None:
+    async def doubt_all(self, but: NodeId | None = None) -> None:
         """Say of every node that is not down that it is unknown whether it is there: an engine starts."""
         nodes = self._writer.state.nodes.values()
-        doubted = [node.id for node in nodes if node.status.state is not NodeState.DOWN]
+        doubted = [node.id for node in nodes if node.status.state is not NodeState.DOWN and node.id != but]
         for first in range(0, len(doubted), ROWS_MAX):
             rows = tuple(doubted[first : first + ROWS_MAX])
             await self._writer.submit(ObserveNodes(rows, NodeState.UNKNOWN, DOUBTED), actor=CLOCK)

@@ -10,6 +10,8 @@ import enum
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from copy import copy
+from typing import Self
 
 import anyio
 from anyio.lowlevel import checkpoint as yield_once
@@ -29,6 +31,7 @@ from skep.ports.event_log import (
     chained,
     storable,
 )
+from skep.ports.keyring import KeyringLocked, WrongUnlockKey
 from skep.runtime.memory_lines import MemoryLineStore
 
 #: As the files' implementation: the newest, and one more in case it is damaged.
@@ -225,37 +228,75 @@ class MemoryCheckpoints:
         return self._kept.get(position)
 
 
+class _MemoryLock:
+    """What a keyring in memory is locked with; its handles share it."""
+
+    def __init__(self) -> None:
+        self.unlock_key: bytes | None = None
+
+
 class MemoryKeyring:
     """A `Keyring` in memory. `draw(n)` gives n random bytes; a simulation passes a seeded source."""
 
     def __init__(self, *, draw: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._draw = draw
         self._keys: dict[str, bytes] = {}
+        self._lock = _MemoryLock()
+        #: with which unlock key this handle was opened
+        self._known: bytes | None = None
+
+    def reopened(self) -> Self:
+        """Return another handle on the same keys, which knows no unlock key."""
+        other = copy(self)
+        other._known = None  # noqa: SLF001 - its own kind
+        return other
 
     async def create(self, key_id: str) -> bytes:
         """Draw a key unless there is one."""
-        await yield_once()
+        await self._begin()
         if key_id not in self._keys:
             self._keys[key_id] = self._draw(KEY_BYTES)
         return self._keys[key_id]
 
     async def get(self, key_id: str) -> bytes | None:
         """Return the key, if kept."""
-        await yield_once()
+        await self._begin()
         return self._keys.get(key_id)
 
     async def destroy(self, key_id: str) -> None:
         """Forget the key."""
-        await yield_once()
+        await self._begin()
         self._keys.pop(key_id, None)
 
     async def key_ids(self) -> list[str]:
         """Return the names kept, sorted."""
-        await yield_once()
+        await self._begin()
         return sorted(self._keys)
+
+    async def locked(self) -> bool:
+        """Return whether this handle waits for the unlock key."""
+        await yield_once()
+        return self._lock.unlock_key != self._known
+
+    async def unlock(self, unlock_key: bytes) -> None:
+        """Open this handle."""
+        await yield_once()
+        if self._lock.unlock_key not in (None, unlock_key):
+            raise WrongUnlockKey
+        self._known = self._lock.unlock_key
+
+    async def lock_with(self, unlock_key: bytes | None) -> None:
+        """Remember what it is locked with."""
+        await self._begin()
+        self._known = self._lock.unlock_key = unlock_key
 
     async def aclose(self) -> None:
         """Do nothing; the keys stay with the storage."""
+
+    async def _begin(self) -> None:
+        await yield_once()
+        if self._lock.unlock_key != self._known:
+            raise KeyringLocked
 
 
 class MemoryStore:
@@ -315,7 +356,7 @@ class MemoryStorage:
         if not self._kept:
             return None
         kept = self._kept[-1]
-        return MemoryStore(kept.log.reopened(), kept.checkpoints, kept.keyring)
+        return MemoryStore(kept.log.reopened(), kept.checkpoints, kept.keyring.reopened())
 
     async def begin(self) -> MemoryStore:
         """Begin an empty one."""

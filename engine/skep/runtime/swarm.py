@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from skep.core.commands import InitSwarm, JoinNodes, LeaveSwarm, UpdateSwarm
 from skep.core.record import Actor
 from skep.core.rules.node import parse_availability
-from skep.core.rules.swarm import check_swarm
+from skep.core.rules.swarm import check_swarm, is_locking, stored_swarm
 from skep.core.state import ClusterState
 from skep.model.ids import ClusterId, NetworkId, NodeId, Position
 from skep.model.node import ManagerStatus, NodeDescription, NodeSpec
@@ -17,9 +17,9 @@ from skep.model.secret import Sealed
 from skep.model.states import Availability, Role
 from skep.model.swarm import DEFAULT_SWARM_SPEC, Cluster, JoinTokens, RootCa, SwarmSpec
 from skep.ports.clock import Clock, Ids
-from skep.runtime.authority import new_root, new_token, new_unlock_key
+from skep.runtime.authority import new_root, new_token, new_unlock_key, parse_unlock_key
 from skep.runtime.engine import Engine
-from skep.runtime.errors import LastManager, NoSwarm
+from skep.runtime.errors import EngineError, LastManager, LockedLeave, NoSwarm, NotLocked
 from skep.runtime.facades import EMBEDDED
 from skep.runtime.keys import needed_keys
 from skep.runtime.sealing import seal, unseal
@@ -31,9 +31,22 @@ SWARM_PORT = 2377
 class SwarmHome(Protocol):
     """What the swarm part needs of its cluster."""
 
+    #: whether the swarm goes on from what was before
+    resumed: bool
+
     @property
     def engine(self) -> Engine:
         """The running engine; raises `NoSwarm`."""
+        ...
+
+    @property
+    def active(self) -> bool:
+        """Whether there is an engine."""
+        ...
+
+    @property
+    def locked(self) -> bool:
+        """Whether there is a swarm that has to be unlocked."""
         ...
 
     @property
@@ -59,6 +72,14 @@ class SwarmHome(Protocol):
         """Stop the engine and close its log for good."""
         ...
 
+    async def unlock(self, unlock_key: bytes) -> None:
+        """Open the keyring and run the engine."""
+        ...
+
+    async def abandon(self, actor: Actor) -> None:
+        """Leave a swarm that is locked."""
+        ...
+
 
 class Swarm:
     """The swarm itself."""
@@ -77,10 +98,14 @@ class Swarm:
         default_addr_pool: tuple[str, ...] = (),
         subnet_size: int = 24,
         data_path_port: int = 4789,
+        data_path_addr: str = "",
         force_new_cluster: bool = False,
         actor: Actor = EMBEDDED,
     ) -> NodeId:
         """Begin a swarm with this node as its manager, and return the node's id.
+
+        With `force_new_cluster` one that is there goes on with all that it has, under a spec in which what is said now
+        replaces what was; its addresses stay. Every other node has to be heard anew.
 
         Workers from outside come in at `listen_addr`, where the cluster has a gate for them. Where `advertise_addr` has
         no port, they are told that of the gate.
@@ -90,7 +115,8 @@ class Swarm:
             CannotListen: `listen_addr` is taken.
             Rejected: a value cannot be.
         """
-        del force_new_cluster
+        if force_new_cluster and self._home.active:
+            return await self._begin_anew(spec or SwarmSpec(), actor)
         wanted = spec or DEFAULT_SWARM_SPEC
         check_swarm(wanted, new=True)
         available = parse_availability(availability) if availability else Availability.ACTIVE
@@ -101,7 +127,6 @@ class Swarm:
             keyring = engine.store.keyring
             root = new_root(self._home.clock.now(), draw=engine.draw)
             key = await seal(keyring, f"root-{self._home.ids.new()}", root.key, draw=engine.draw)
-            autolock = bool(wanted.encryption_config and wanted.encryption_config.auto_lock_managers)
             await engine.writer.submit(
                 InitSwarm(
                     cluster_id=ClusterId(self._home.ids.new()),
@@ -111,7 +136,7 @@ class Swarm:
                         await self._new_token(engine, root.certificate),
                         await self._new_token(engine, root.certificate),
                     ),
-                    unlock_key=await self._new_unlock_key(engine) if autolock else None,
+                    unlock_key=await self._new_unlock_key(engine) if is_locking(wanted) else None,
                     default_addr_pool=default_addr_pool,
                     subnet_size=subnet_size,
                     data_path_port=data_path_port or 4789,
@@ -122,13 +147,28 @@ class Swarm:
                     specs=(NodeSpec(labels={}, role=Role.MANAGER, availability=available),),
                     descriptions=(NodeDescription(hostname=self._home.hostname),),
                     addrs=(host,),
-                    managers=(ManagerStatus(leader=True, addr=join_addr(host, port), listen_addr=listening),),
+                    managers=(
+                        ManagerStatus(
+                            leader=True,
+                            addr=join_addr(host, port),
+                            listen_addr=listening,
+                            data_path_addr=data_path_addr,
+                        ),
+                    ),
                 ),
                 actor=actor,
             )
 
         await self._home.begin(first_words, listen_addr)
         return node_id
+
+    async def _begin_anew(self, spec: SwarmSpec, actor: Actor) -> NodeId:
+        engine = self._home.engine
+        cluster = await self.inspect()
+        await self.update(cluster.version, stored_swarm(spec, cluster.spec), actor=actor)
+        await engine.dispatcher.doubt_others(engine.node_id)
+        self._home.resumed = True
+        return engine.node_id
 
     async def inspect(self) -> Cluster:
         """Return the swarm; its secrets are sealed."""
@@ -145,8 +185,7 @@ class Swarm:
     async def unlock_key(self) -> str:
         """Return the unlock key in plain; empty if managers are not locked."""
         cluster = await self.inspect()
-        locked = cluster.spec.encryption_config and cluster.spec.encryption_config.auto_lock_managers
-        if not locked or cluster.unlock_key is None:
+        if not is_locking(cluster.spec) or cluster.unlock_key is None:
             return ""
         return (await unseal(self._home.engine.store.keyring, cluster.unlock_key)).decode()
 
@@ -173,9 +212,8 @@ class Swarm:
                 tokens = replace(tokens, worker=await self._new_token(engine, cluster.root.certificate))
             if rotate_manager_token:
                 tokens = replace(tokens, manager=await self._new_token(engine, cluster.root.certificate))
-            locks = bool(spec.encryption_config and spec.encryption_config.auto_lock_managers)
             unlock_key = None
-            if locks and (rotate_unlock_key or cluster.unlock_key is None):
+            if is_locking(spec) and (rotate_unlock_key or not is_locking(cluster.spec)):
                 unlock_key = await self._new_unlock_key(engine)
             rotation = await engine.membership.rotation() if _rotations(spec) > _rotations(cluster.spec) else None
             root_key = rotation.root.key if rotation is not None else None
@@ -201,24 +239,45 @@ class Swarm:
                 for sealed in (*made, *old):
                     if sealed.key_id not in needed:
                         await keyring.destroy(sealed.key_id)
+                # answered when it is so: who is given an unlock key may be sure that the swarm is locked
+                await engine.keep_locked()
+
+    async def unlock(self, unlock_key: str) -> None:
+        """Unlock the swarm after a start; its engine runs then.
+
+        Raises:
+            NoSwarm, NotLocked: there is nothing to unlock.
+            MalformedUnlockKey, UnlockRefused: that is not the key.
+        """
+        if self._home.active or not self._home.locked:
+            raise NotLocked if self._home.active else NoSwarm
+        await self._home.unlock(parse_unlock_key(unlock_key))
 
     async def leave(self, *, force: bool = False, actor: Actor = EMBEDDED) -> None:
         """End the swarm: this node is its last manager. The log is sealed and kept.
 
         Raises:
             NoSwarm: there is none.
-            LastManager: `force` was not given.
+            LastManager, LockedLeave: `force` was not given.
         """
-        engine = self._home.engine
         if not force:
-            raise LastManager
+            raise self._reluctance()
         # both or nothing, whoever stops waiting: a swarm that was left must not keep an engine
-        self._leaving = asyncio.ensure_future(self._leave(engine, actor))
+        self._leaving = asyncio.ensure_future(self._leave(actor))
         self._leaving.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(self._leaving)
 
-    async def _leave(self, engine: Engine, actor: Actor) -> None:
-        await engine.writer.submit(LeaveSwarm(), actor=actor)
+    def _reluctance(self) -> EngineError:
+        """Return why the swarm is not left just so."""
+        if self._home.locked:
+            return LockedLeave()
+        return LastManager() if self._home.active else NoSwarm()
+
+    async def _leave(self, actor: Actor) -> None:
+        if self._home.locked:
+            await self._home.abandon(actor)
+            return
+        await self._home.engine.writer.submit(LeaveSwarm(), actor=actor)
         await self._home.end()
 
     async def _new_token(self, engine: Engine, certificate: str) -> Sealed:

@@ -12,7 +12,8 @@ from skep.core.lookup import find_service
 from skep.core.record import Record
 from skep.core.state import ClusterState
 from skep.core.tally import lack
-from skep.model.ids import NANOSECONDS, START, Instant, Position, ServiceId
+from skep.model.ids import NANOSECONDS, START, Instant, NodeId, Position, ServiceId
+from skep.model.states import NodeState
 from skep.ports.event_log import LogError, Recorded
 from skep.runtime.engine import Engine
 from skep.runtime.turn import Durable
@@ -50,6 +51,20 @@ async def durable(engine: Engine) -> AsyncGenerator[None, None]:
     finally:
         writer.on_durable.remove(tell)
         writer.on_ended.remove(tell)
+
+
+async def ready(engine: Engine, node_id: NodeId) -> None:
+    """Return when a node is ready, or no member any more, or the engine has ended."""
+    async with aclosing(durable(engine)) as groups:
+        async for _ in groups:
+            if node_id not in engine.writer.state.nodes or is_ready(engine.writer.state, node_id):
+                return
+
+
+def is_ready(state: ClusterState, node_id: NodeId) -> bool:
+    """Return whether there is such a node, and it is ready."""
+    node = state.nodes.get(node_id)
+    return node is not None and node.status.state is NodeState.READY
 
 
 async def changes(engine: Engine, *, since: Instant | None, until: Instant | None) -> AsyncIterator[Change]:

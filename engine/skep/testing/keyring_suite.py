@@ -5,9 +5,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from skep.ports.keyring import Keyring
+from skep.ports.keyring import Keyring, KeyringLocked, WrongUnlockKey
+from skep.testing.expectation import raising
 
 KEY_BYTES = 32
+
+#: An unlock key, and another one.
+FIRST, SECOND = b"1" * KEY_BYTES, b"2" * KEY_BYTES
 
 
 class KeyringSuite:
@@ -60,6 +64,59 @@ class KeyringSuite:
             for name in ("b", "A", "a/1", "\u00e9", "a"):
                 await keyring.create(name)
             assert await keyring.key_ids() == ["A", "a", "a/1", "b", "\u00e9"]
+
+    async def test_a_locked_keyring_opens_with_its_unlock_key_only(self) -> None:
+        """The handle that locked it stays open; one that is opened anew can do nothing before."""
+        async with self.opened() as keyring:
+            key = await keyring.create("a")
+            await keyring.lock_with(FIRST)
+            await keyring.lock_with(FIRST)
+            assert not await keyring.locked()
+            assert await keyring.get("a") == key
+            later = await keyring.create("b")
+        async with self.opened() as keyring:
+            assert await keyring.locked()
+            for call in (keyring.create, keyring.get, keyring.destroy):
+                with raising(KeyringLocked):
+                    await call("a")
+            with raising(KeyringLocked):
+                await keyring.key_ids()
+            with raising(KeyringLocked):
+                await keyring.lock_with(None)
+            with raising(WrongUnlockKey):
+                await keyring.unlock(SECOND)
+            assert await keyring.locked()
+            await keyring.unlock(FIRST)
+            assert not await keyring.locked()
+            assert [await keyring.get("a"), await keyring.get("b")] == [key, later]
+            await keyring.destroy("b")
+            assert await keyring.key_ids() == ["a"]
+
+    async def test_a_keyring_is_locked_with_another_unlock_key_or_with_none_any_more(self) -> None:
+        """The former one opens it no more."""
+        async with self.opened() as keyring:
+            key = await keyring.create("a")
+            await keyring.lock_with(FIRST)
+            await keyring.lock_with(SECOND)
+        async with self.opened() as keyring:
+            with raising(WrongUnlockKey):
+                await keyring.unlock(FIRST)
+            await keyring.unlock(SECOND)
+            await keyring.lock_with(None)
+            await keyring.lock_with(None)
+        async with self.opened() as keyring:
+            assert not await keyring.locked()
+            await keyring.unlock(FIRST)
+            assert await keyring.get("a") == key
+
+    async def test_an_empty_keyring_can_be_locked(self) -> None:
+        """The unlock key is known by itself, not by what it opens."""
+        async with self.opened() as keyring:
+            await keyring.lock_with(FIRST)
+        async with self.opened() as keyring:
+            assert await keyring.locked()
+            with raising(WrongUnlockKey):
+                await keyring.unlock(SECOND)
 
     async def test_closing_twice_is_closing_once(self) -> None:
         """Even if never used."""

@@ -50,18 +50,23 @@ def check_swarm(spec: SwarmSpec, *, new: bool = False) -> None:
         raise _refused("heartbeat time period cannot be a negative duration", new=new)
 
 
-def stored_swarm(spec: SwarmSpec) -> SwarmSpec:
-    """Return what `swarm init` stores: what was said, and Swarm's defaults for the rest."""
+def stored_swarm(spec: SwarmSpec, rest: SwarmSpec = DEFAULT_SWARM_SPEC) -> SwarmSpec:
+    """Return what `swarm init` stores: what was said, and `rest` for the rest: what was, or Swarm's defaults."""
     return SwarmSpec(
         name=DEFAULT_SWARM_SPEC.name,
-        labels=spec.labels or {},
-        orchestration=_filled(spec.orchestration, DEFAULT_SWARM_SPEC.orchestration),
-        raft=_filled(spec.raft, DEFAULT_SWARM_SPEC.raft),
-        dispatcher=_filled(spec.dispatcher, DEFAULT_SWARM_SPEC.dispatcher),
-        ca_config=_filled(spec.ca_config, DEFAULT_SWARM_SPEC.ca_config),
+        labels=spec.labels or rest.labels or {},
+        orchestration=_filled(spec.orchestration, rest.orchestration),
+        raft=_filled(spec.raft, rest.raft),
+        dispatcher=_filled(spec.dispatcher, rest.dispatcher),
+        ca_config=_filled(spec.ca_config, rest.ca_config),
         task_defaults=_NO_TASK_DEFAULTS,
-        encryption_config=_filled(spec.encryption_config, DEFAULT_SWARM_SPEC.encryption_config),
+        encryption_config=_filled(spec.encryption_config, rest.encryption_config),
     )
+
+
+def is_locking(spec: SwarmSpec) -> bool:
+    """Whether a manager that is started again waits to be unlocked."""
+    return bool(spec.encryption_config and spec.encryption_config.auto_lock_managers)
 
 
 def updated_swarm(spec: SwarmSpec) -> SwarmSpec:

@@ -118,6 +118,7 @@ class DiskKeyring(MemoryKeyring):
         """Have the keys that another one had when the log ended at `end`."""
         lost = {key_id: key for key_id, (at, key) in other._destroyed.items() if at > end}  # noqa: SLF001 - its own kind
         self._keys = other._keys | lost  # noqa: SLF001 - likewise
+        self._lock.unlock_key = other._lock.unlock_key  # noqa: SLF001 - likewise
 
 
 class DiskLog(MemoryEventLog):

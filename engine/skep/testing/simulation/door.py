@@ -13,6 +13,9 @@ class Door:
 
     addr = "127.0.0.1:2377"
 
+    async def forsake(self, engine: Engine) -> None:
+        """Do nothing: nobody was brought in."""
+
     def open(self, listen_addr: str) -> "Door":
         """Be open."""
         del listen_addr
