@@ -72,6 +72,7 @@ async def test_tasks_of_a_service_that_was_removed_are_found_by_its_labels_until
         await api.ask("DELETE", "/services/web")
         (task,) = await api.get('/tasks?filters={"label":["a=b"]}')
         assert task["DesiredState"] == "remove"
+        assert (await api.get(f"/tasks/{task['ID']}"))["ID"] == task["ID"]
         assert await api.get('/tasks?filters={"label":["a=c"]}') == []
 
         async def gone() -> bool:

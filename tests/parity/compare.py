@@ -15,6 +15,7 @@ from tests.parity.typed import Words, typed, without
 
 _SHORT = 12
 
+_NAMED = re.compile(r"\.(\d+)\.([0-9a-z]{25})\b")
 _LOOKED_UP = re.compile("/(nodes|services|tasks)/[⟦<]")
 
 
@@ -89,6 +90,7 @@ def _steps(rows: list[Row], normal: Normal, words: Words) -> dict[int, tuple[Any
         row["step"]: (normal.row(without(row, words.get(row["step"], []))), []) for row in rows if row["kind"] == "step"
     }
     waiting = {row["step"] for row in rows if "_up-to-date" in str(row.get("query", ""))}
+    waiting |= {row["step"] for row in rows if stacks.waits(str(row.get("cli", "")))}
     written: set[int] = set()
     for row in rows:
         if row["kind"] != "exchange":
@@ -126,10 +128,13 @@ def _reprinted(step: Any, by: Callable[[list[str]], list[str]]) -> Any:
 
 
 def _slots(rows: Iterable[Row]) -> dict[str, int]:
-    """Return the slots of tasks, by id and by its beginning."""
+    """Return the slots of tasks, by id and by its beginning; a container has them in its name."""
+    rows = list(rows)
     answers = (row.get("response_json") for row in rows if "/tasks" in row.get("path", ""))
     found = itertools.chain.from_iterable(each if isinstance(each, list) else [each] for each in answers)
     slots = {each["ID"]: each["Slot"] for each in found if isinstance(each, dict) and "Slot" in each}
+    named = itertools.chain.from_iterable(_NAMED.findall(json.dumps(row)) for row in rows)
+    slots |= {task: int(slot) for slot, task in named}
     return slots | {each[:_SHORT]: slot for each, slot in slots.items()}
 
 

@@ -37,6 +37,8 @@ def shows(cli: str) -> bool:
 def printed(lines: list[str], cli: str, slots: Mapping[str, int]) -> list[str]:
     """Return the lines that a client printed, task by task."""
     rows = [_Line(found[1] if (found := _PREFIX.match(line)) else "", line) for line in lines]
+    if not any(row.task for row in rows):
+        rows.sort(key=lambda row: row.text)
     tail = _TAIL.search(cli) is not None and " -f " not in cli
     return [row.text for row in _by_task(rows, slots, tail=tail)]
 

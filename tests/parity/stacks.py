@@ -18,6 +18,11 @@ def deploys(cli: str) -> bool:
     return _TYPED.search(cli) is not None
 
 
+def waits(cli: str) -> bool:
+    """Say whether a line waits until the tasks of a stack have ended, and looks for them again and again."""
+    return cli.startswith("docker stack rm ") and "--detach=false" in cli
+
+
 def asked_in_order(asked: list[Any]) -> list[Any]:
     """Return what the client asked for a stack, sorted as far as its order is drawn."""
     names = _names(asked)

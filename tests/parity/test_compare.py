@@ -130,6 +130,32 @@ def test_lines_are_compared_task_by_task_and_each_tasks_own_keep_their_order() -
     assert found(there, recording(logged(whose(C, "z"), whose(C, "x"), whose(C, "y")))) != []
 
 
+def test_the_lines_of_a_tasks_two_streams_are_compared_by_themselves() -> None:
+    def both(*lines: tuple[str, str]) -> Row:
+        frames = [{"stream": stream, "data": text} for stream, text in lines]
+        return got(f"/v1.41/tasks/{A}/logs", None, response_stream=frames)
+
+    there = recording(both(("stderr", "e"), ("stdout", "x"), ("stdout", "y")))
+    assert found(there, recording(both(("stdout", "x"), ("stdout", "y"), ("stderr", "e")))) == []
+    assert found(there, recording(both(("stderr", "e"), ("stdout", "y"), ("stdout", "x")))) != []
+
+
+def test_what_stands_by_its_ids_has_no_order() -> None:
+    there = recording(got("/x", {"Containers": {A: {"Name": "a"}, B: {"Name": "b"}}}))
+    assert found(there, recording(got("/x", {"Containers": {D: {"Name": "a"}, C: {"Name": "b"}}}))) == []
+    assert found(there, recording(got("/x", {"Containers": {D: {"Name": "a"}, C: {"Name": "c"}}}))) != []
+
+
+def test_output_of_a_command_is_read_in_any_parts() -> None:
+    def said(*parts: tuple[str, str]) -> list[Row]:
+        frames = [{"stream": stream, "data": text} for stream, text in parts]
+        return recording(got("/exec/x/start", None, response_stream=frames))
+
+    there = said(("stdout", "one"), ("stdout", "two"), ("stderr", "three"))
+    assert found(there, said(("stdout", "onetwo"), ("stderr", "three"))) == []
+    assert found(there, said(("stdout", "onetwothree"))) != []
+
+
 def test_how_far_a_task_has_counted_is_not_compared_but_how_long_a_tail_is() -> None:
     assert found(recording(logged("out", "n1", "n2")), recording(logged("out", "n1", "n2", "n3"))) == []
     assert found(recording(logged("out", "n1")), recording(logged("out"))) != []
