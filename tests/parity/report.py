@@ -18,6 +18,10 @@ tokens, keys, host parts of addresses on overlay networks, process ids, version 
 memory, folders), and the requests by which a client that waits looks again and again. Two headers are not compared:
 `Server`, which says skep, and `Transfer-Encoding`, since skep says how long an answer is where Docker sends chunks.
 
+What a swarm or the client draws is put in order before: in which order a stack's networks and services are made, and in
+which the tasks of a service tell their lines. A swarm gives all lines of one task after all of another; skep merges
+what is past in order of time, so lines are compared task by task.
+
 """
 
 TITLES: dict[Kind, str] = {
