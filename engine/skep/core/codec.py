@@ -198,6 +198,7 @@ class Snapshot(Struct):
     failures: dict[ServiceId, Failures]
     departed: dict[ServiceId, dict[str, str]]
     spec_positions: dict[ServiceId, list[Position]]
+    stack_positions: dict[str, list[Position]]
     cursors: dict[NetworkId, int]
     next_port: int
     next_vni: int
@@ -208,7 +209,7 @@ class Snapshot(Struct):
 #: What a snapshot holds in the form that the state has.
 _AS_THEY_ARE = (
     *("templates", "given", "given_up", "restarts", "updates", "outcomes", "rebalances", "failures", "spec_positions"),
-    *("departed", "cursors", "next_port", "next_vni", "next_subnet", "recent"),
+    *("stack_positions", "departed", "cursors", "next_port", "next_vni", "next_subnet", "recent"),
 )
 
 _SNAPSHOT = msgspec.msgpack.Decoder(Snapshot)

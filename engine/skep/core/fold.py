@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from skep.core import address_index, fold_attachment, seat_index, task_index, wait_index
+from skep.core import address_index, fold_attachment, seat_index, stack_index, task_index, wait_index
 from skep.core.events import (
     AttachmentCreated,
     AttachmentsEnded,
@@ -86,7 +86,7 @@ from skep.model.swarm import Cluster
 from skep.model.task import TaskStatus
 
 #: Changes whenever a fold gives another state, or a snapshot another form: older checkpoints are left unused then.
-FOLD_VERSION = "8"
+FOLD_VERSION = "9"
 
 
 def begin(state: ClusterState, position: Position, time: Instant, command_id: str) -> None:
@@ -288,6 +288,7 @@ def _node_touched(state: ClusterState, node_id: Any) -> None:
 
 
 def _secret_created(state: ClusterState, event: SecretCreated) -> None:
+    stack_index.note(state, event.spec.labels)
     state.secret_names[event.spec.name] = event.secret_id
     state.secrets[event.secret_id] = Secret(
         id=event.secret_id,
@@ -301,6 +302,7 @@ def _secret_created(state: ClusterState, event: SecretCreated) -> None:
 
 
 def _secret_updated(state: ClusterState, event: SecretUpdated) -> None:
+    stack_index.note(state, state.secrets[event.secret_id].spec.labels, event.spec.labels)
     state.secrets[event.secret_id] = replace(
         state.secrets[event.secret_id],
         spec=event.spec,
@@ -313,9 +315,11 @@ def _secret_updated(state: ClusterState, event: SecretUpdated) -> None:
 def _secret_removed(state: ClusterState, event: SecretRemoved) -> None:
     secret = state.secrets.pop(event.secret_id)
     del state.secret_names[secret.spec.name]
+    stack_index.note(state, secret.spec.labels)
 
 
 def _config_created(state: ClusterState, event: ConfigCreated) -> None:
+    stack_index.note(state, event.spec.labels)
     state.config_names[event.spec.name] = event.config_id
     state.configs[event.config_id] = Config(
         id=event.config_id,
@@ -328,6 +332,7 @@ def _config_created(state: ClusterState, event: ConfigCreated) -> None:
 
 
 def _config_updated(state: ClusterState, event: ConfigUpdated) -> None:
+    stack_index.note(state, state.configs[event.config_id].spec.labels, event.spec.labels)
     state.configs[event.config_id] = replace(
         state.configs[event.config_id],
         spec=event.spec,
@@ -340,6 +345,7 @@ def _config_updated(state: ClusterState, event: ConfigUpdated) -> None:
 def _config_removed(state: ClusterState, event: ConfigRemoved) -> None:
     config = state.configs.pop(event.config_id)
     del state.config_names[config.spec.name]
+    stack_index.note(state, config.spec.labels)
 
 
 #: The only way in which state changes. A test proves that it has every event of `skep.core.events`.

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from skep.core import address_index
+from skep.core import address_index, stack_index
 from skep.core.events import NetworkAllocated, NetworkCreated, NetworkRemoved, NodeAttached
 from skep.core.indexes import Topic
 from skep.core.state import FIRST_VNI, LAST_VNI, ClusterState
@@ -28,6 +28,7 @@ def network_created(state: ClusterState, event: NetworkCreated) -> None:
         updated_at=state.time,
     )
     state.network_names[event.spec.name] = event.network_id
+    stack_index.note(state, event.spec.labels)
     if event.spec.ingress:
         state.ingress_id = network.id
         if state.cluster is not None:
@@ -64,6 +65,7 @@ def network_removed(state: ClusterState, event: NetworkRemoved) -> None:
     """End a network. Others that asked for what it had may have it now."""
     network = state.networks.pop(event.network_id)
     del state.network_names[network.spec.name]
+    stack_index.note(state, network.spec.labels)
     state.cursors.pop(network.id, None)
     state.capacities.pop(network.id, None)
     if network.spec.ingress:

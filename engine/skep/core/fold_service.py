@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from skep.core import address_index
+from skep.core import address_index, stack_index
 from skep.core.differences import differences
 from skep.core.events import (
     ServiceAllocated,
@@ -50,6 +50,7 @@ def service_created(state: ClusterState, event: ServiceCreated) -> None:
         job=JobStatus(0, state.time) if spec.kind.is_job else None,
     )
     state.spec_positions[service_id] = [state.position]
+    stack_index.note(state, spec.labels)
     if spec.kind.per_node:
         state.node_services[service_id] = None
     state.service_names[spec.name.lower()] = service_id
@@ -188,6 +189,7 @@ def service_removed(state: ClusterState, event: ServiceRemoved) -> None:
     for table in (state.given_up, state.restarts, state.updates, state.outcomes, state.rebalances, state.failures):
         table.pop(service.id, None)
     del state.spec_positions[service.id]
+    stack_index.note(state, service.spec.labels)
     state.node_services.pop(service.id, None)
     judge_seats(state, service.id)
     state.touched.keys[Topic.SERVICE, service.id] = None
@@ -227,6 +229,7 @@ def _respecified(state: ClusterState, service: Service, spec: ServiceSpec, crede
         job=job,
     )
     state.spec_positions[service.id].append(state.position)
+    stack_index.note(state, service.spec.labels, spec.labels)
     hold_ports(state, respecified)
     if spec_version != service.spec_version:
         state.services[service.id] = respecified

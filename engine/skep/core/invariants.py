@@ -197,6 +197,9 @@ def _check_rest(state: ClusterState) -> None:
         raise _broken(state, f"the next dynamic port is {state.next_port}", "")
     if len(state.recent) > RECENT_MAX or any(position > state.position for position in state.recent.values()):
         raise _broken(state, f"{len(state.recent)} commands are remembered, or some of the future", "")
+    for name, positions in state.stack_positions.items():
+        if positions != sorted(set(positions)) or positions[-1] > state.position:
+            raise _broken(state, f"the changes of stack {name} are not in their order, or of the future", "")
     for service_id, slots in state.given_up.items():
         wanted = state.service_tasks[service_id].wanted_by_seat if service_id in state.service_tasks else {}
         for slot in slots:

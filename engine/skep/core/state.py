@@ -97,6 +97,7 @@ class ClusterState:
         "services",
         "shifts",
         "spec_positions",
+        "stack_positions",
         "tasks",
         "templates",
         "time",
@@ -137,6 +138,8 @@ class ClusterState:
         self.departed: dict[ServiceId, dict[str, str]] = {}
         #: where each spec of a service was set, oldest first
         self.spec_positions: dict[ServiceId, list[Position]] = {}
+        #: where something of each stack changed, oldest first: see `skep.core.stack_index`
+        self.stack_positions: dict[str, list[Position]] = {}
         #: what to try next: the dynamic port, the VXLAN id, the subnet by its place in the swarm's pools, and on each
         #: network the address by its offset in the network's ranges
         self.next_port = FIRST_DYNAMIC_PORT
@@ -178,8 +181,7 @@ class ClusterState:
         self.host_ports: dict[tuple[str, int], Ordered[ServiceId]] = {}
         #: services with tasks that wait for a node
         self.pending: Ordered[ServiceId] = {}
-        self.touched = Touched()
-        self.shifts = Shifts()
+        self.touched, self.shifts = Touched(), Shifts()
 
     def take_touched(self) -> Touched:
         """Return what changed since the last call, and forget it."""
@@ -234,7 +236,17 @@ class ClusterState:
 
 
 _NESTED = frozenset(
-    {"service_tasks", "node_tasks", "templates", "given_up", "restarts", "updates", "rebalances", "spec_positions"}
+    {
+        "service_tasks",
+        "node_tasks",
+        "templates",
+        "given_up",
+        "restarts",
+        "updates",
+        "rebalances",
+        "spec_positions",
+        "stack_positions",
+    }
     | {"failures", "host_ports", "secret_users", "config_users", "network_users", "addresses", "node_networks"}
     | {"network_attachments", "node_attachments"}
 )

@@ -26,6 +26,7 @@ from skep.ports.event_log import LogError
 from skep.ports.keyring import WrongUnlockKey
 from skep.ports.lines import LineStore
 from skep.ports.link import LineOptions, LineSelector, PublishedLine
+from skep.ports.stack_files import StackFiles
 from skep.ports.storage import Storage, Store
 from skep.runtime import watching
 from skep.runtime.engine import Engine, ExecutorFactory, LocalNodes
@@ -37,6 +38,7 @@ from skep.runtime.memory import MemoryStorage
 from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.simulated import SimulatedExecutor
 from skep.runtime.sources import RandomIds, SystemClock
+from skep.runtime.stacks import Stacks
 from skep.runtime.swarm import Swarm
 from skep.version import VERSION
 
@@ -56,6 +58,7 @@ class Cluster:
         draw: Draw,
         group: TaskGroup,
         gate: Gate | None,
+        stack_files: StackFiles | None,
     ) -> None:
         self.clock = clock
         self.ids = ids
@@ -66,6 +69,8 @@ class Cluster:
         self.secrets = Secrets(self)
         self.configs = Configs(self)
         self.networks = Networks(self)
+        self.stacks = Stacks(self)
+        self.stack_files = stack_files
         self.recovered = ""
         #: whether the swarm goes on from what was before, and was not begun by this process
         self.resumed = False
@@ -96,13 +101,14 @@ class Cluster:
         ids: Ids | None = None,
         draw: Draw = secrets.token_bytes,
         gate: Gate | None = None,
+        stack_files: StackFiles | None = None,
     ) -> AsyncIterator["Cluster"]:
         """Open what `storage` keeps (memory by default), recover it, and run it until the block is left.
 
         `nodes` is how many nodes live in this process, or their names; the first one is the manager. `executor` makes
         each node's executor, of its name and number (simulated by default). With `init` a swarm is begun where there is
         none; a daemon leaves that to its user. Keys are made of what `draw` gives. Through the `gate` workers from
-        outside come in, if there is one.
+        outside come in, if there is one. `stack_files` reads stack files, for `Cluster.stacks`.
 
         Raises:
             LogLocked, LogDamaged, LogError: the log cannot be opened.
@@ -128,6 +134,7 @@ class Cluster:
                     draw=draw,
                     group=group,
                     gate=gate,
+                    stack_files=stack_files,
                 )
                 await cluster._resume()
                 opened = True

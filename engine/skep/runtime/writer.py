@@ -46,6 +46,9 @@ QUEUE_MAX = 4096  # beyond it a submitter waits: back-pressure instead of memory
 COMMAND_BYTES_MAX = RECORD_BYTES_MAX // 2 - 16 * 1024
 PAYLOAD_BYTES_MAX = RECORD_BYTES_MAX - 64 * 1024
 
+#: Commands that are mostly payload.
+_PAYLOADS = ("create-secret/", "create-config/", "update-config/")
+
 #: Seconds between attempts while the log cannot be written.
 RETRY_S = (0.2, 1.0, 5.0)
 
@@ -319,13 +322,13 @@ def _as_stored(commands: tuple[Command, ...]) -> tuple[Command, ...]:
     A caller's list where a tuple belongs makes no difference then; a word where a number belongs is no record.
     """
     bodies = [encode_command(command) for command in commands]
-    size = sum(map(len, bodies))
-    payload = all(
-        command.name.startswith(("create-secret/", "create-config/", "update-config/")) for command in commands
+    payload = sum(
+        len(body) for command, body in zip(commands, bodies, strict=True) if command.name.startswith(_PAYLOADS)
     )
-    limit = PAYLOAD_BYTES_MAX if payload else COMMAND_BYTES_MAX
+    plain = sum(map(len, bodies)) - payload
+    size, limit = (plain, COMMAND_BYTES_MAX) if not payload else (2 * plain + payload, PAYLOAD_BYTES_MAX)
     if size > limit:
-        what = commands[0].name.partition("/")[0]
+        what = "a change" if payload and plain else commands[0].name.partition("/")[0]
         raise Rejected.invalid(f"{what} of {size} bytes (base64 counts) is too large: at most {limit} fit in a record")
     try:
         # reports are the agents', made here of decoded parts, and the bulk of all

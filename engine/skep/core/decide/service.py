@@ -41,7 +41,7 @@ from skep.model.states import GOING, Mode, UpdateState
 
 def create_service(state: ClusterState, command: CreateService) -> tuple[Event, ...]:
     """Begin a service under a name that is free."""
-    spec = _stored(state, command.spec)
+    spec = as_kept(state, command.spec)
     _check(state, spec, None)
     if spec.name.lower() in state.service_names:
         raise Rejected(
@@ -54,7 +54,7 @@ def update_service(state: ClusterState, command: UpdateService) -> tuple[Event, 
     """Give a service a new spec, even an equal one: that too makes a version, as on Swarm."""
     service = _known(state, command.service_id)
     credentials = _credentials(state, service, command)
-    spec = _stored(state, command.spec)
+    spec = as_kept(state, command.spec)
     _check(state, spec, service)
     check_version(service, command.version)
     if spec.name != service.spec.name:
@@ -216,7 +216,7 @@ def _port_in_use(state: ClusterState, port: PortConfig, holder: ServiceId, mode:
     return Rejected.invalid(f"port '{port.published_port}' is already in use by service '{name}' ({holder}) as {mode}")
 
 
-def _stored(state: ClusterState, spec: ServiceSpec) -> ServiceSpec:
+def as_kept(state: ClusterState, spec: ServiceSpec) -> ServiceSpec:
     """Return `spec` as a swarm keeps it: its networks are named by their ids (recorded)."""
     spec = stored(spec)
     task = spec.task_template
