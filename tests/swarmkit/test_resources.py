@@ -123,7 +123,10 @@ async def test_what_cannot_be_joined_is_refused_in_swarms_words() -> None:
     async with workers() as swarm:
         words = "network closed not manually attachable"
         assert await refusal(swarm.attach(0, "closed")) == (Status.PERMISSION_DENIED, words)
-        assert await refusal(swarm.attach(0, "bridge")) == (Status.NOT_FOUND, "network bridge not found")
+        assert await refusal(swarm.attach(0, "elsewhere")) == (Status.NOT_FOUND, "network elsewhere not found")
+        # the swarm knows what every engine has of its own, and that no container joins it by way of the manager
+        words = "network bridge not manually attachable"
+        assert await refusal(swarm.attach(0, "bridge")) == (Status.PERMISSION_DENIED, words)
         words = "address 10.9.9.9 is none that network inside gives"
         assert await refusal(swarm.attach(0, "inside", "abc", "10.9.9.9")) == (Status.INVALID_ARGUMENT, words)
         assert swarm.attached == {}
