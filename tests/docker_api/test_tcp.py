@@ -1,6 +1,7 @@
 """The API over TCP: certificates on both sides, or loopback, and never a web page."""
 
 import asyncio
+import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,8 @@ from skep.core.events import ConfigCreated
 from skep.core.record import Actor
 from skep.runtime.cluster import Cluster
 from skep_adapters.docker_api import Certificates, DockerApi, connections, tls
+
+from tests.files import none_left
 
 HOST = "127.0.0.1"
 
@@ -182,6 +185,18 @@ async def test_one_too_many_is_closed_until_another_has_gone(files: Files, monke
                 return False
 
         await until(served)
+
+
+async def test_connections_are_taken_again_when_files_can_be_opened_again(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "ACCEPT_AGAIN_S", 0.05)
+    async with serving(files.server) as (_, port):
+        with socket.socket() as one:
+            with none_left():
+                one.connect((HOST, port))
+                await asyncio.sleep(0.2)
+            await docker(port, files.client, "version")
 
 
 async def test_without_certificates_it_is_loopback_or_nothing() -> None:

@@ -1,6 +1,7 @@
 """The gossip seed: who looks for others is passed on to one that lives, and to nobody else for long."""
 
 import socket
+import struct
 import time
 from contextlib import ExitStack
 
@@ -13,6 +14,8 @@ from skep.model.ids import NodeId
 from skep.model.node import NodeDescription, NodeSpec
 from skep.model.states import Availability, NodeState, Role
 from skep_adapters.swarmkit import gossip
+
+from tests.files import none_left
 
 ADDR = "127.0.0.1"
 
@@ -77,3 +80,33 @@ async def test_a_caller_does_not_wait_for_all_that_are_out_of_reach(port: int, m
                 with pytest.raises(anyio.EndOfStream):
                     await caller.receive()
                 assert time.monotonic() - began < 3
+
+
+async def test_callers_that_are_gone_at_once_end_nothing(port: int) -> None:
+    async with Cluster.open() as cluster, gossip.passed_on(cluster.engine, ADDR):
+        for _ in range(5):
+            # they have reset their connections before these are taken
+            for _ in range(20):
+                with socket.create_connection((ADDR, port)) as caller:
+                    caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await anyio.sleep(0.02)
+        await heard_out(port)
+
+
+async def test_callers_are_taken_again_when_files_can_be_opened_again(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gossip, "ACCEPT_AGAIN_S", 0.05)
+    async with Cluster.open() as cluster, gossip.passed_on(cluster.engine, ADDR):
+        with socket.socket() as caller:
+            with none_left():
+                caller.connect((ADDR, port))
+                await anyio.sleep(0.2)
+            await heard_out(port)
+
+
+async def heard_out(port: int) -> None:
+    """See that a caller is taken: where there is no engine that lives, its connection is closed."""
+    async with await anyio.connect_tcp(ADDR, port) as caller:
+        with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
+            await caller.receive()

@@ -110,7 +110,8 @@ class DockerApi:
                 await anyio.create_tcp_listener(local_host=host, local_port=port)
             )
             group = await stack.enter_async_context(anyio.create_task_group())
-            group.start_soon(listener.serve, front.attend)
+            for each in listener.listeners:
+                group.start_soon(front.accept, each, group)
             yield listener.extra_attributes[SocketAttribute.local_port]()
             group.cancel_scope.cancel()
 

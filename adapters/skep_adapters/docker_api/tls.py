@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import anyio
 import structlog
-from anyio.abc import ByteStream, SocketStream
+from anyio.abc import ByteStream, Listener, SocketStream, TaskGroup
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 #: Who connects has to show a certificate within so long.
@@ -25,6 +25,9 @@ HANDSHAKE_S = 10.0
 CONNECTIONS_MAX = 1_000
 
 CHUNK_BYTES = 64 * 1024
+
+#: Where no connection can be taken (no file is left to this process), it is tried again after so long.
+ACCEPT_AGAIN_S = 1.0
 
 _LOG = structlog.get_logger("skep.docker_api")
 
@@ -77,6 +80,15 @@ class TlsFront:
         self._protocol = protocol
         self._open = 0
 
+    async def accept(self, listener: Listener[SocketStream], group: TaskGroup) -> None:
+        """Take connections, until cancelled; one that cannot be taken is no reason to take no other."""
+        while True:
+            try:
+                await listener.serve(self.attend, group)
+            except OSError as error:
+                _LOG.warning("no connection taken", reason=str(error), again_s=ACCEPT_AGAIN_S)
+                await anyio.sleep(ACCEPT_AGAIN_S)
+
     async def attend(self, plain: SocketStream) -> None:
         """Serve one connection until it is over; one too many ends at once."""
         if self._open >= CONNECTIONS_MAX:
@@ -94,15 +106,20 @@ class TlsFront:
             with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 for each in unsent:
                     await plain.send(each.read())
-            await anyio.aclose_forcefully(plain)
         else:
             await self._joined(inside, subject(inside.extra_attributes[TLSAttribute.peer_certificate]()))
         finally:
             self._open -= 1
+            await anyio.aclose_forcefully(plain)
 
     async def _joined(self, outside: ByteStream, peer: str) -> None:
         loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            _LOG.warning("connection refused", reason=str(error))
+            await anyio.aclose_forcefully(outside)
+            return
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         try:
             await loop.connect_accepted_socket(lambda: self._protocol(peer), theirs)

@@ -8,12 +8,12 @@ manager's own address is the seed itself, and nothing is passed on.
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 import structlog
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import Listener, SocketAttribute, SocketStream, TaskGroup
 from skep.core.state import ClusterState
 from skep.model.states import NodeState
 from skep.runtime.engine import Engine
@@ -32,6 +32,9 @@ FIND_S = 15.0
 CALLERS_MAX = 256
 
 CHUNK_BYTES = 64 * 1024
+
+#: Where no caller can be taken (no file is left to this process), it is tried again after so long.
+ACCEPT_AGAIN_S = 1.0
 
 _log = structlog.get_logger("skep.swarmkit")
 
@@ -57,14 +60,29 @@ async def passed_on(engine: Engine, host: str) -> AsyncIterator[None]:
                     callers.release()
 
     async with listener, anyio.create_task_group() as group:
-        group.start_soon(listener.serve, serve)
+        for each in listener.listeners:
+            group.start_soon(_accept, each, serve, group)
         yield
         group.cancel_scope.cancel()
 
 
+async def _accept(
+    listener: Listener[SocketStream], serve: Callable[[SocketStream], Awaitable[None]], group: TaskGroup
+) -> None:
+    """Take callers, until cancelled; one that cannot be taken is no reason to take no other."""
+    while True:
+        try:
+            await listener.serve(serve, group)
+        except OSError as error:
+            _log.warning("swarmkit.no_caller_taken", reason=str(error), again_s=ACCEPT_AGAIN_S)
+            await anyio.sleep(ACCEPT_AGAIN_S)
+
+
 async def _serve(engine: Engine, caller: SocketStream) -> None:
-    whence = str(caller.extra(SocketAttribute.remote_address)[0])  # noqa: S610 - this is no query
-    others = _living(engine.writer.state, whence)
+    peer = caller.extra(SocketAttribute.remote_address, None)  # noqa: S610 - this is no query
+    if peer is None:  # it has gone already
+        return
+    others = _living(engine.writer.state, str(peer[0]))
     random.shuffle(others)  # any of them does; not always the same one
     other = None
     with anyio.move_on_after(FIND_S):
