@@ -192,18 +192,18 @@ class Driver:
         row = do()
         step, deadline = int(row["step"]), time.monotonic() + min(AGAIN_FOR_S, self._again_s)
         began = time.monotonic()
-        while not once and self._differs(step, row) and time.monotonic() < deadline:
+        while not once and self._is_on_its_way(step, row) and time.monotonic() < deadline:
             self._portal.call(self._recorder.forget, step)
             time.sleep(LOOK_AGAIN_S)
             row = do()
         self._again_s -= time.monotonic() - began
         self._steps.append(row)
 
-    def _differs(self, step: int, row: Row) -> bool:
+    def _is_on_its_way(self, step: int, row: Row) -> bool:
         own = [row, *(each for each in self._recorder.rows if each["step"] == step)]
-        return self._expected.reads(step, own) and not self._expected.shown(
-            step, own, [*self._steps, *self._recorder.rows]
-        )
+        if not self._expected.reads(step, own) or self._expected.missed(step, own):
+            return False
+        return not self._expected.shown(step, own, [*self._steps, *self._recorder.rows])
 
     def _next(self) -> int:
         return len(self._steps) + len(self._background) + 1

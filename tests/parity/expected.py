@@ -19,6 +19,10 @@ class Expected:
         rows = _of([*self._reference, *own], {step})
         return all(row["method"] in ("GET", "HEAD") for row in rows if row["kind"] == "exchange")
 
+    def missed(self, step: int, own: list[Row]) -> bool:
+        """Say whether what was recorded is past: more tasks have ended since, and none of them comes back."""
+        return _ended(own) > _ended(_of(self._reference, {step}))
+
     def shown(self, step: int, own: list[Row], others: list[Row]) -> bool:
         """Say whether the rows of a step show what was recorded; `others` are those of the steps before."""
         for before in (set[int](), self._telling):
@@ -26,6 +30,12 @@ class Expected:
             if not any(difference.step == step for difference in compared(there, here).differences):
                 return True
         return False
+
+
+def _ended(rows: list[Row]) -> int:
+    answers = (row.get("response_json") for row in rows if row.get("path", "").endswith("/tasks"))
+    tasks = (each for answer in answers if isinstance(answer, list) for each in answer)
+    return sum(task.get("DesiredState") == "shutdown" for task in tasks)
 
 
 def _of(rows: list[Row], steps: Container[int]) -> list[Row]:

@@ -28,6 +28,14 @@ def test_a_step_shows_what_is_expected_whatever_its_ids() -> None:
     assert not expected.shown(2, tasks(THEIRS, OTHER, "starting"), nodes(OTHER))
 
 
+def test_what_has_ended_since_does_not_come_back() -> None:
+    ended: list[Any] = [{"ID": TASK, "DesiredState": "shutdown"}]
+    expected = Expected(step(1, "/tasks", ended))
+    assert not expected.missed(1, step(1, "/tasks", []))
+    assert not expected.missed(1, step(1, "/tasks", ended))
+    assert expected.missed(1, step(1, "/tasks", [*ended, {"ID": OTHER, "DesiredState": "shutdown"}]))
+
+
 def test_only_what_changes_nothing_is_done_again() -> None:
     expected = Expected([*nodes(NODE), *step(2, "/tasks", []), *step(3, "/services/create", {}, "POST")])
     assert expected.reads(2, step(2, "/tasks", []))
