@@ -294,6 +294,17 @@ def test_a_network_is_kept_while_a_service_uses_it_and_may_go_while_tasks_are_st
     swarm.check()
 
 
+def test_of_several_services_on_a_network_the_one_with_the_lowest_id_is_named() -> None:
+    """As in SwarmKit, which finds them by the network and then by their ids."""
+    swarm = CoreSwarm(ingress=True)
+    network_id = a_network(swarm, "n1")
+    for service_id in ("b", "a", "c"):
+        swarm.submit(CreateService(ServiceId(service_id), skep.service_spec(service_id, "demo", networks=["n1"])))
+    with raising(Rejected) as caught:
+        remove(swarm, "n1")
+    assert str(caught) == f"network {network_id} is in use by service a"
+
+
 def test_a_network_is_kept_while_a_task_that_an_update_did_not_reach_yet_is_on_it() -> None:
     """As in SwarmKit: a task that is wanted running, of whatever template, uses its networks."""
     swarm = CoreSwarm(nodes=2, ingress=True)

@@ -144,12 +144,26 @@ async def test_what_cannot_be_is_refused_with_the_recorded_words() -> None:
         )
 
 
-@pytest.mark.parametrize("body", [overlay("l", Driver="bridge"), overlay("c", ConfigFrom={"Network": "conf1"})])
+@pytest.mark.parametrize("body", [overlay("l", Driver="bridge"), overlay("c", ConfigOnly=True)])
 async def test_networks_of_one_engine_are_refused_by_field(body: dict[str, Any]) -> None:
     async with served() as api:
         status, answer = await api.ask("POST", "/networks/create", body)
         assert status == 501
-        assert "Driver=bridge" in answer["message"] or "ConfigFrom" in answer["message"]
+        assert "Driver=bridge" in answer["message"] or "ConfigOnly" in answer["message"]
+
+
+async def test_a_network_may_take_its_configuration_from_one_of_each_node() -> None:
+    """As recorded in scenario 16."""
+    async with served() as api:
+        body = {"Name": "mv2", "Driver": "macvlan", "Scope": "swarm", "ConfigFrom": {"Network": "conf1"}}
+        assert (await api.ask("POST", "/networks/create", body))[0] == 201
+        shown = await api.get("/networks/mv2")
+        assert (shown["ConfigFrom"], shown["ConfigOnly"], shown["Driver"]) == ({"Network": "conf1"}, False, "macvlan")
+        task = IMAGE | {"Networks": [{"Target": "mv2"}]}
+        await api.ask("POST", "/services/create", {"Name": "web", "TaskTemplate": task})
+        await api.cluster.converged("web")
+        (shown,) = (await api.get("/tasks"))[0]["NetworksAttachments"]
+        assert shown["Network"]["Spec"]["ConfigFrom"] == {"Network": "conf1"}
 
 
 @pytest.mark.parametrize(

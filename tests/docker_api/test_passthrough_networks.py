@@ -1,7 +1,9 @@
 """Networks of both: the swarm's by skep, those of one machine by the Docker Engine."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from aiohttp import web
 from docker_harness import served
 from engine_harness import before_engine, engine_says
@@ -39,6 +41,48 @@ async def test_the_driver_says_whose_a_new_network_is(engine: Path) -> None:
             await api.docker("network", "rm", "local")
         await api.docker("network", "rm", "over")
         assert "local" not in engine_says(engine, "network", "ls", "--format", "{{.Name}}").split()
+
+
+JSON = {"Content-Type": "application/json"}
+CONFIGURED = {"Driver": "macvlan", "ConfigFrom": {"Network": "conf"}}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"IPAM": {"Config": [{"Subnet": "10.66.0.0/24"}]}},
+        {"IPAM": {"Driver": "default", "Options": {"a": "b"}}},
+        {"EnableIPv6": True},
+        {"Labels": {"a": "b"}},
+        {"Options": {"parent": "eth0"}},
+        {"IPAM": {"Driver": "bogus"}, "Options": {"parent": "eth0"}},
+    ],
+)
+async def test_settings_beside_another_networks_configuration_are_refused_as_by_an_engine(
+    engine: Path, own: dict[str, Any]
+) -> None:
+    async with before_engine(engine) as api:
+        theirs = await api.ask("POST", "/networks/create", {"Name": "mv", **CONFIGURED, **own}, **JSON)
+        assert theirs[0] == 403
+        ours = await api.ask("POST", "/networks/create", {"Name": "mv", **CONFIGURED, **own, "Scope": "swarm"})
+        assert ours == theirs
+
+
+async def test_a_network_of_the_swarm_may_be_configured_by_one_of_the_machine(engine: Path) -> None:
+    async with before_engine(engine) as api:
+        await api.docker("network", "create", "--config-only", "conf")
+        try:
+            made = await api.docker(
+                "network", "create", "-d", "macvlan", "--scope", "swarm", "--config-from", "conf", "mv"
+            )
+            assert len(made) == 25
+            assert await api.docker("network", "inspect", "-f", "{{.ConfigFrom.Network}}", "mv") == "conf"
+            # a configuration is one machine's, whatever it is for
+            body = {"Name": "conf2", "Driver": "overlay", "ConfigOnly": True, "Scope": "swarm"}
+            status, answer = await api.ask("POST", "/networks/create", body, **JSON)
+            assert (status, "configuration network can only contain" in answer["message"]) == (403, True)
+        finally:
+            await api.docker("network", "rm", "conf")
 
 
 async def test_the_beginning_of_an_id_gives_way_to_a_name(engine: Path) -> None:
@@ -86,7 +130,7 @@ async def test_a_network_that_was_removed_is_shown_while_the_engine_has_it_and_c
     try:
         async with before_engine(path) as api:
             known = [await api.cluster.engine.writer.read(lambda state: str(state.ingress_id))]
-            assert [one["Name"] for one in await api.get("/networks")] == ["over", "ingress"]
+            assert [one["Name"] for one in await api.get("/networks")] == ["ingress", "over"]
             words = f"network {network['Id']} not found"
             assert await api.ask("DELETE", "/networks/over") == (500, {"message": words})
     finally:

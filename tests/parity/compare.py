@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from tests.parity import log_lines, past_events, stacks
+from tests.parity import log_lines, name_lookups, past_events, stacks
 from tests.parity.normal import Normal, masked, tokens
 from tests.parity.recorder import Row
 from tests.parity.typed import Words, typed, without
@@ -17,6 +17,10 @@ _SHORT = 12
 
 _NAMED = re.compile(r"\.(\d+)\.([0-9a-z]{25})\b")
 _LOOKED_UP = re.compile("/(nodes|services|tasks)/[⟦<]")
+
+
+#: the client sends all their requests at once
+_AT_ONCE = ("docker rm ", "docker stop ", "docker kill ")
 
 
 class Difference(NamedTuple):
@@ -111,7 +115,12 @@ def _undrawn(step: Any, asked: list[Any], slots: Mapping[str, int]) -> tuple[Any
     cli = str(step["cli"])
     if stacks.deploys(cli):
         return _reprinted(step, stacks.printed_in_order), stacks.asked_in_order(asked)
-    if cli.startswith("docker ps "):  # containers that start at once are as old as each other
+    if cli.startswith(_AT_ONCE):
+        asked = sorted(asked, key=_content)
+    if name_lookups.shows(cli):
+        return _reprinted(step, name_lookups.printed), [name_lookups.streamed(row) for row in asked]
+    # containers that start at once are as old as each other, and networks are removed in the order of their ids
+    if cli.startswith(("docker ps ", "docker network prune")):
         return _reprinted(step, lambda lines: sorted(lines, key=partial(_alike, slots=slots))), asked
     if log_lines.shows(cli):
         return _reprinted(step, lambda lines: log_lines.printed(lines, cli, slots)), asked

@@ -52,6 +52,11 @@ _THEN = (
     (re.compile(r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d\b"), "<time>"),
     # what an engine gives on its bridge
     (re.compile(r"\b172\.29\.(\d+)\.(?!1\b)\d+\b"), r"<172.29.\1.x>"),
+    # and to a bridge that names no subnet
+    (re.compile(r"\b172\.(?:1[89]|2[0-8]|3[01])\.0\.(\d+)(/16)?\b(?!/)"), r"<172.n.0.\1\2>"),
+    (re.compile(r"\b\d+: (eth\d)@if\d+:"), r"<n>: \1@if<n>:"),
+    # a port of a node's own choice
+    (re.compile(r"(?<=:)(3276[89]|327[7-9]\d|32[89]\d\d)(?=->)"), r"⟦\1⟧"),
     (re.compile(r'("time(?:Nano)?":)\d+'), r"\1<n>"),
     (re.compile(r"\b10\.(\d+)\.(\d+)\.\d+(/\d+)?\b"), r"<10.\1.\2.x\3>"),
     (re.compile(r"(<contract>/run/\w+/n\d+/data|/srv/docker)(?=/)"), "<docker>"),
@@ -86,6 +91,7 @@ _OF_A_SLOT = re.compile(r"(?<=\.)\d+(?=\.(?:⟦|<))")
 _VXLAN = "com.docker.network.driver.overlay.vxlanid_list"
 _NUMBERS = {
     **dict.fromkeys(("PID", "Pid", "NGoroutines", "NFd", "MemTotal", "time", "timeNano", "Images"), "<n>"),
+    "LocalLBIndex": "<n>",
     # how many containers of ended tasks an engine has not yet removed
     **dict.fromkeys(("Containers", "ContainersRunning", "ContainersStopped"), "<n>"),
     "Index": "<index>",
@@ -100,6 +106,8 @@ _FIXED = {
 _COUNTED = {"version": "<index>", "since": "<time>", "until": "<time>"}
 #: neither the client nor the engine keeps these in an order
 _UNORDERED = frozenset({"Secrets", "Configs", "VirtualIPs", "Networks"})
+#: ports that a node chooses for a container
+_CHOSEN = range(32768, 33000)
 #: what objects have of which an engine keeps no order: all that have ids, volumes, and the mounts of a container
 _ENGINES = frozenset({"ID", "Id", "Mountpoint", "Destination"})
 
@@ -134,6 +142,8 @@ class Normal:
     def row(self, row: Row) -> Any:
         """Return a row as it is compared."""
         row = {key: value for key, value in row.items() if key not in _DROPPED}
+        if row.get("path", "").endswith("/wait"):
+            row.pop("cut", None)  # a client may leave as soon as it knows
         if "/exec/" in row.get("path", "") and isinstance(row.get("response_stream"), list):
             row["response_stream"] = _joined(row["response_stream"])
         return self._walk(row, "")
@@ -191,12 +201,16 @@ class Normal:
             if value.get("Source") == "/tmp" and value.get("Propagation") == "rslave":  # noqa: S108 - it is a scenario's
                 # an engine makes it so where its own data are below, as those of the recordings were
                 value = {**value, "Propagation": "rprivate"}
+            if key == "Containers" and all(isinstance(each, dict) for each in value.values()):
+                return self._list([{"of": name, "ID": "", **each} for name, each in value.items()], key)
             found = {self._text(name): self._walk(each, name) for name, each in value.items() if name not in _HOST}
             return _by_content(found) if found and all(map(_TOKEN.fullmatch, found)) else found
         if isinstance(value, list):
             return self._list(value, key)
         if isinstance(value, str):
             return self._string(value, key)
+        if key == "PublishedPort" and value in _CHOSEN:
+            return f"⟦{value}⟧"
         if isinstance(value, int | float) and not isinstance(value, bool):
             return "<host>" if key == "MemoryBytes" and value > _A_NODE_HAS else _NUMBERS.get(key, value)
         return value
@@ -217,6 +231,8 @@ class Normal:
     def _list(self, given: list[Any], key: str) -> list[Any]:
         if given[:1] == ["Backing Filesystem"]:
             return ["Backing Filesystem", "<host>"]
+        if key == "NetworksDeleted":  # in the order of their ids
+            return sorted(given)
         found = [self._walk(each, key) for each in given]
         if key == "Peers":
             return [{**each, "Name": "<peer>"} for each in found]

@@ -294,3 +294,62 @@ def test_runtimes_are_told_in_any_order() -> None:
     rows = recording(stdout=" Runtimes: a runc\n Default Runtime: runc\n")
     assert found(rows, recording(stdout=" Runtimes: runc a\n Default Runtime: runc\n")) == []
     assert found(rows, recording(stdout=" Runtimes: runc\n Default Runtime: runc\n")) == ["cli"]
+
+
+def test_what_stands_by_ids_has_no_order() -> None:
+    def shown(*ids: str) -> Row:
+        return got("/networks/n", {"Containers": {each: {"Name": f"c{at}"} for at, each in enumerate(ids)}})
+
+    there = recording(shown(A, B))
+    assert found(there, recording(shown(D, C))) == []
+    assert found(there, recording(got("/networks/n", {"Containers": None}))) == ["GET /networks/n"]
+    assert found(there, recording(shown(A))) == ["GET /networks/n"]
+
+
+def test_networks_are_removed_in_any_order() -> None:
+    def pruned(*names: str) -> list[Row]:
+        answer = {"NetworksDeleted": list(names)}
+        return recording(got("/p", answer), stdout="\n".join(("Deleted:", *names)), cli="docker network prune -f")
+
+    assert found(pruned("a", "b"), pruned("b", "a")) == []
+    assert found(pruned("a", "b"), pruned("b")) == ["GET /p", "cli"]
+
+
+def test_containers_are_removed_at_once() -> None:
+    one, two = got("/containers/c1", {}), got("/containers/c2", {})
+    assert found(recording(one, two, cli="docker rm c1 c2"), recording(two, one, cli="docker rm c1 c2")) == []
+    assert found(recording(one, two, cli="docker x"), recording(two, one, cli="docker x")) != []
+
+
+def test_ports_of_a_nodes_own_choice_are_as_different_as_they_were() -> None:
+    def published(*ports: int) -> Row:
+        return got("/x", [{"PublishedPort": port, "Shown": f"*:{port}->80/tcp"} for port in ports])
+
+    there = recording(published(32772, 32773))
+    assert found(there, recording(published(32768, 32769))) == []
+    assert found(there, recording(published(32768, 32768))) == ["GET /x"]
+    assert found(there, recording(published(8080, 8081))) == ["GET /x"]
+
+
+@pytest.mark.parametrize(
+    ("their", "our", "other"),
+    [
+        ("172.24.0.0/16", "172.18.0.0/16", "172.30.0.0/24"),
+        ("896: eth0@if897: <UP>", "58: eth0@if59: <UP>", "58: eth1@if59: <UP>"),
+    ],
+)
+def test_subnets_and_interfaces_that_a_machine_chooses_are_not_compared(their: str, our: str, other: str) -> None:
+    there = recording(got("/x", {"A": their}))
+    assert found(there, recording(got("/x", {"A": our}))) == []
+    assert found(there, recording(got("/x", {"A": other}))) == ["GET /x"]
+
+
+def test_a_name_is_looked_up_for_both_families_at_once() -> None:
+    def looked_up(*answers: str) -> list[Row]:
+        text = "Server: s\n\n" + "".join(f"Non-authoritative answer:\n{each}\n" for each in answers)
+        asked = got("/v1.41/exec/start", None, response_stream=[{"stream": "stdout", "data": text}])
+        return recording(asked, stdout=text, cli="docker exec solo nslookup web")
+
+    assert found(looked_up("", "Name: web\nAddress: a\n"), looked_up("Name: web\nAddress: a\n", "")) == []
+    assert found(looked_up("", "Name: web\n"), looked_up("", "Name: vip\n")) == ["GET /v1.41/exec/start", "cli"]
+    assert len(found(looked_up("", "Name: web\n"), looked_up("Name: web\n"))) == 2

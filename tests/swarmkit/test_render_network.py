@@ -52,6 +52,13 @@ def test_an_overlay_is_said_whole() -> None:
     assert (spec.ipam.driver.name, spec.ipam.configs[0].subnet) == ("default", "10.50.0.0/24")
 
 
+def test_the_network_from_which_a_node_takes_all_else_is_named() -> None:
+    spec = NetworkSpec(name="lan", driver=Driver("macvlan"), config_from="conf")
+    rendered = render_network(structs.replace(NET, spec=spec, vnis=(), ranges=())).spec
+    assert (rendered.WhichOneof("config_from"), rendered.network) == ("network", "conf")
+    assert render_network(NET).spec.WhichOneof("config_from") is None
+
+
 def test_an_overlay_has_its_vxlan_ids_beside_its_options() -> None:
     state = render_network(NET).driver_state
     assert (state.name, dict(state.options)) == ("overlay", {"encrypted": "", VNIS: "4097,4098"})

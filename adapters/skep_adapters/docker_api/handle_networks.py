@@ -3,7 +3,7 @@
 from aiohttp import web
 from skep.core.lookup import find_network
 from skep.core.rejected import Rejected
-from skep.core.rules.network import LOCAL_NAMES
+from skep.core.rules.network import IPAM_DRIVERS, LOCAL_NAMES
 from skep.core.state import ClusterState
 from skep.model.container import Driver
 from skep.model.network import Ipam, Network, NetworkSpec
@@ -60,6 +60,7 @@ async def create(call: Call) -> web.StreamResponse:
         attachable=body.attachable,
         ingress=body.ingress,
         ipam=ipam,
+        config_from=body.config_from.network if body.config_from else "",
     )
     network_id = await call.cluster.networks.create(spec, actor=call.actor)
     return json_answer({"Id": network_id, "Warning": ""}, status=201)
@@ -87,6 +88,10 @@ async def remove(call: Call) -> web.StreamResponse:
 
 def _check(body: NetworkBody) -> None:
     """Refuse what is no network of the swarm's."""
+    if body.config_only:
+        raise not_implemented("networks that are configurations of others (ConfigOnly), which are one engine's")
+    if body.config_from is not None and body.config_from.network:
+        _check_configured_elsewhere(body)
     if body.driver == "overlay" and body.scope == "local":
         raise ApiError(403, "cannot downgrade network scope for overlay networks")
     if body.driver != "overlay" and body.scope != "swarm":
@@ -97,8 +102,17 @@ def _check(body: NetworkBody) -> None:
         raise not_implemented(
             f"networks of one engine (Driver={body.driver or 'bridge'}, Scope={body.scope or 'local'})"
         )
-    if body.config_only or (body.config_from is not None and body.config_from.network):
-        raise not_implemented("networks that are configurations of others (ConfigOnly, ConfigFrom)")
+
+
+def _check_configured_elsewhere(body: NetworkBody) -> None:
+    """Refuse settings of a network that takes them from another, in the words of an engine."""
+    why = "are not supported if the network depends on a configuration network"
+    ipam = body.ipam
+    addresses = ipam is not None and (ipam.driver not in IPAM_DRIVERS or ipam.options or ipam.config)
+    if addresses or body.enable_ipv6 or body.labels:
+        raise ApiError(403, f"user specified configurations {why}")
+    if body.options:
+        raise ApiError(403, f"network driver options {why}")
 
 
 def _fits(filters: Filters, network: Network, used: bool) -> bool:

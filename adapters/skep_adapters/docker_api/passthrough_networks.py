@@ -1,8 +1,8 @@
 """Networks of both: the swarm's are skep's, those of one machine the engine's.
 
-As on a swarm's manager, a full name or id beats the beginning of an id, and the swarm's network the engine's. What the
-engine shows of the swarm's networks is left out: as a worker it only knows those that its tasks are on. But one that
-was removed is shown as long as tasks that end hold it there (recorded in scenarios 16 and 30).
+As on a swarm's manager, a full name or id beats the beginning of an id, and the swarm's network the engine's. Of the
+swarm's networks the engine has those that its tasks are on. As on a manager it adds to a list what only it finds: by a
+pattern of names, and what the swarm has removed while a container is still on it.
 """
 
 from typing import Any
@@ -34,8 +34,9 @@ _OF_THE_MACHINE = ("Containers", "Labels", "Peers", "Services")
 
 
 async def list_networks(call: Call) -> web.StreamResponse:
-    """Answer the engine's networks and the swarm's; the swarm's alone while the engine does not answer."""
+    """Answer the swarm's networks and the engine's; the swarm's alone while the engine does not answer."""
     ours = await handle_networks.wanted(call)
+    listed = {network.id for network in ours}
     theirs: list[Any] = []
     try:
         heard = await the_engine(call).ask(call.request.rel_url.raw_path_qs)
@@ -44,17 +45,18 @@ async def list_networks(call: Call) -> web.StreamResponse:
     else:
         if heard.status != web.HTTPOk.status_code:
             return verbatim(heard)
-        known = await _known_ids(call)
-        theirs = [one for one in heard.json() if one.get("Scope") != "swarm" or (known and one.get("Id") not in known)]
+        # out of a swarm the engine may have some for a moment yet
+        found = [one for one in heard.json() if one.get("Scope") != "swarm" or call.cluster.active]
+        theirs = [one for one in found if one.get("Id") not in listed]
     return await list_answer(
-        call.request, [*theirs, *ours], lambda one: render_network(one) if isinstance(one, Network) else one
+        call.request, [*ours, *theirs], lambda one: render_network(one) if isinstance(one, Network) else one
     )
 
 
 async def create(call: Call) -> web.StreamResponse:
-    """Begin a network: the swarm's if it is to be an overlay or of the swarm's scope."""
+    """Begin a network: the swarm's if it is to be an overlay or of the swarm's scope, and more than a configuration."""
     body = await call.body(NetworkBody)
-    if body.driver == "overlay" or body.scope == "swarm":
+    if not body.config_only and (body.driver == "overlay" or body.scope == "swarm"):
         await _check_free(call, body.name)
         return await handle_networks.create(call)
     if await _ours(call, body.name, exactly=True) is not None:
@@ -88,13 +90,6 @@ async def remove(call: Call) -> web.StreamResponse:
     if theirs.get("Scope") == "swarm" and call.ref not in PREDEFINED:
         raise ApiError(500, f"network {theirs.get('Id')} not found")
     return await passed_on(call)
-
-
-async def _known_ids(call: Call) -> frozenset[str]:
-    """Return the ids of the swarm's networks, the predefined ones among them; none where there is no swarm."""
-    if not call.cluster.active:
-        return frozenset()
-    return await call.read(lambda state: frozenset(state.networks))
 
 
 async def _is_ours(call: Call) -> bool:

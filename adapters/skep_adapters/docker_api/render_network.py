@@ -30,7 +30,7 @@ def render_network(network: Network) -> dict[str, Any]:
         "Internal": network.spec.internal,
         "Attachable": network.spec.attachable,
         "Ingress": network.spec.ingress,
-        "ConfigFrom": {"Network": ""},
+        "ConfigFrom": {"Network": network.spec.config_from},
         "ConfigOnly": False,
         "Containers": None,
         "Options": _options(network) or None,
@@ -133,5 +133,7 @@ def _spec(network: Network) -> dict[str, Any]:
         if spec.ipam.configs:
             # a gateway that was given stands in the spec too (recorded in scenario 30)
             document["IPAMOptions"]["Configs"] = _configs(network.ranges or spec.ipam.configs)
+    if spec.config_from:
+        document["ConfigFrom"] = {"Network": spec.config_from}
     document["Scope"] = "swarm"
     return document

@@ -37,6 +37,7 @@ def _spec(network: Network) -> specs_pb2.NetworkSpec:
         ipam=_asked(spec.ipam) if spec.ipam is not None else None,
         attachable=spec.attachable,
         ingress=spec.ingress,
+        network=spec.config_from or None,
     )
 
 

@@ -41,6 +41,8 @@ class NetworkSpec(Part, frozen=True):
     attachable: bool = False
     ingress: bool = False
     ipam: Ipam | None = field(default=None, name="IPAMOptions")
+    #: the network of each node from which that takes all else; none if it is empty
+    config_from: str = ""
 
     @property
     def overlay(self) -> bool:

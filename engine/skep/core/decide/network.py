@@ -48,7 +48,7 @@ def remove_network(state: ClusterState, command: RemoveNetwork) -> tuple[Event, 
         raise Rejected.precondition(what)
     users = state.network_users.get(network.id)
     if users:
-        raise Rejected.precondition(f"network {network.id} is in use by service {next(iter(users))}")
+        raise Rejected.precondition(f"network {network.id} is in use by service {min(users)}")
     task = _user_left_behind(state, network.id)
     attached = state.network_attachments.get(network.id)
     if task is not None or attached:
