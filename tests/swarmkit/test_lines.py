@@ -5,7 +5,7 @@ from skep.model.ids import Instant, NodeId, ServiceId, TaskId
 from skep.ports.lines import LINE_BYTES_MAX, Line, Stream
 from skep.ports.link import LineOptions, LineSelector, PublishedLine, SubscriptionMessage
 from skep_adapters.swarmkit.instants import timestamp
-from skep_adapters.swarmkit.parse_lines import DETAILS_BYTES_MAX, parse_lines
+from skep_adapters.swarmkit.parse_lines import DETAILS_BYTES_MAX, LINES_MAX, parse_lines
 from skep_adapters.swarmkit.render_selector import render_subscription
 from skep_adapters.swarmkit.unreadable import Unreadable
 from skep_adapters.swarmkit.wire import logbroker_pb2
@@ -72,6 +72,21 @@ def test_details_beyond_a_bound_are_left_out() -> None:
         message.attrs.add(key=key, value="x" * (DETAILS_BYTES_MAX - 10))
     (line,) = parse_lines([message], BOTH)
     assert [key for key, _ in line.details] == ["one"]
+
+
+def test_details_that_say_nothing_are_bounded_too() -> None:
+    message = printed(b"hello\n")
+    for _ in range(DETAILS_BYTES_MAX):
+        message.attrs.add()
+    (line,) = parse_lines([message], BOTH)
+    assert len(line.details) <= DETAILS_BYTES_MAX // 2
+
+
+def test_more_lines_than_an_engine_sends_at_once_are_refused() -> None:
+    lines = [printed(b"")] * LINES_MAX
+    assert len(parse_lines(lines, BOTH)) == LINES_MAX
+    with pytest.raises(Unreadable, match=f"messages has {LINES_MAX + 1} entries"):
+        parse_lines([*lines, printed(b"")], BOTH)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from grpclib import GRPCError, Status
 from skep.model.ids import TaskId
 from skep.ports.link import LineOptions, LineSelector
-from skep_adapters.swarmkit.wire import ca_pb2, dispatcher_pb2, logbroker_pb2
+from skep_adapters.swarmkit.parse_status import PORTS_MAX
+from skep_adapters.swarmkit.wire import ca_pb2, dispatcher_pb2, logbroker_pb2, types_pb2
 from skep_adapters.swarmkit.wire.ca_grpc import CAStub
 from skep_adapters.swarmkit.wire.dispatcher_grpc import DispatcherStub
 from skep_adapters.swarmkit.wire.logbroker_grpc import LogBrokerStub
@@ -99,6 +100,29 @@ async def test_lines_that_nobody_reads_do_not_hold_up_heartbeats(monkeypatch: py
         publishing.cancel()
         await asyncio.wait([publishing])
         await lines.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+
+async def test_a_report_of_very_much_does_not_hold_up_the_others() -> None:
+    ports = types_pb2.PortStatus(ports=[types_pb2.PortConfig()] * PORTS_MAX)
+    status = types_pb2.TaskStatus(state="RUNNING", port_status=ports)
+    update = dispatcher_pb2.UpdateTaskStatusRequest.TaskStatusUpdate(task_id="t", status=status)
+    async with listening() as port:
+        _, worker = await port.joined()
+        report = dispatcher_pb2.UpdateTaskStatusRequest(session_id=await begun(worker), updates=[update] * 30)
+        longest_s = 0.0
+
+        async def watch() -> None:
+            nonlocal longest_s
+            while True:
+                began = time.monotonic()
+                await asyncio.sleep(0.001)
+                longest_s = max(longest_s, time.monotonic() - began)
+
+        watching = asyncio.create_task(watch())
+        began = time.monotonic()
+        await DispatcherStub(worker).UpdateTaskStatus(report, timeout=60)
+        watching.cancel()
+        assert longest_s < (time.monotonic() - began) / 3
 
 
 async def test_when_a_swarm_is_left_nothing_of_it_is_answered_any_more_and_another_may_begin() -> None:
