@@ -37,6 +37,10 @@ class EngineGone(ApiError):
     """The engine does not answer, or left without an answer."""
 
 
+class EngineUnreachable(EngineGone):
+    """Nobody takes requests there: nothing was sent."""
+
+
 class Answer(NamedTuple):
     """A whole answer of the engine."""
 
@@ -133,11 +137,11 @@ class LocalEngine:
         except (OSError, TimeoutError) as error:
             raise self.unreachable(error) from error
 
-    def unreachable(self, error: Exception) -> EngineGone:
+    def unreachable(self, error: Exception) -> EngineUnreachable:
         """Return the error of an engine that nobody reached."""
         os_error = getattr(error, "os_error", error)
         why = (os_error.strerror if isinstance(os_error, OSError) else None) or "it does not accept connections"
-        return EngineGone(503, f"cannot connect to {self}: {why}. Is it running?")
+        return EngineUnreachable(503, f"cannot connect to {self}: {why}. Is it running?")
 
     def broken_off(self) -> EngineGone:
         """Return the error of an engine that took a request and gave no answer."""

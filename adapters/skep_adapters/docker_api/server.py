@@ -5,7 +5,7 @@ import logging
 import re
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -25,7 +25,7 @@ from skep_adapters.docker_api.connections import Connections
 from skep_adapters.docker_api.errors import PAGE_NOT_FOUND, as_api_error
 from skep_adapters.docker_api.http_request import HEADERS, PEER
 from skep_adapters.docker_api.loopback import LOOPBACK, from_a_page, is_loopback
-from skep_adapters.docker_api.passthrough_engine import LocalEngine, local_engine
+from skep_adapters.docker_api.passthrough_engine import EngineUnreachable, LocalEngine, local_engine
 from skep_adapters.docker_api.render_system import API_MIN
 from skep_adapters.docker_api.tls import Certificates, TlsFront
 from skep_adapters.docker_api.unix_socket import claimed
@@ -175,9 +175,10 @@ class DockerApi:
             peer=request[PEER],
         )
         alone = not (self._cluster.active or self._cluster.locked)
-        if engine is not None and alone and routes.answered_by_engine(path):
-            handler = passthrough.forward
         try:
+            if engine is not None and alone and routes.answered_by_engine(path):
+                with suppress(EngineUnreachable):
+                    return await passthrough.forward(call)
             return await handler(call)
         except Exception as error:
             if request.writer.output_size:
