@@ -36,6 +36,7 @@ from skep.runtime.facades import Configs, Networks, Nodes, Secrets, Services, Ta
 from skep.runtime.gate import Gate, OpenGate
 from skep.runtime.memory import MemoryStorage
 from skep.runtime.memory_lines import MemoryLineStore
+from skep.runtime.recovered import told
 from skep.runtime.simulated import SimulatedExecutor
 from skep.runtime.sources import RandomIds, SystemClock
 from skep.runtime.stacks import Stacks
@@ -342,7 +343,7 @@ class Cluster:
     async def _go_on(
         self, engine: Engine, first_words: Callable[[Engine], Awaitable[None]] | None, opened: OpenGate | None
     ) -> Engine:
-        self.recovered = _told(engine, engine.writer.state)
+        self.recovered = told(engine)
         self.resumed = first_words is None
         self._ended = anyio.Event()
         try:
@@ -392,16 +393,3 @@ def _names(count: int) -> tuple[str, ...]:
 
 def _listen_addr(state: ClusterState) -> str:
     return next((node.manager.listen_addr for node in state.nodes.values() if node.manager is not None), "")
-
-
-def _told(engine: Engine, state: ClusterState) -> str:
-    """Say in one line what was recovered."""
-    if state.cluster is None:
-        return ""
-    claim = engine.writer.claim
-    dropped = f"; {claim.dropped}" if claim and claim.dropped else ""
-    what = ", ".join(
-        f"{count} {noun}{'' if count == 1 else 's'}"
-        for count, noun in ((len(state.services), "service"), (len(state.tasks), "task"), (len(state.nodes), "node"))
-    )
-    return f"swarm {state.cluster.id}: {what} at position {state.position}{dropped}"
