@@ -9,11 +9,13 @@ import struct
 import h2.config
 import h2.connection
 import h2.events
+import pytest
 import skep
 from msgspec.structs import replace
 from skep.model.container import ConfigReference, FileTarget
 from skep.model.secret import ConfigSpec
 from skep_adapters.swarmkit.gathering import TLS_BUFFER_BYTES
+from skep_adapters.swarmkit.server import STREAM_BYTES, WINDOWS
 from skep_adapters.swarmkit.wire import dispatcher_pb2
 from skep_adapters.swarmkit.wire.dispatcher_grpc import DispatcherStub
 
@@ -74,3 +76,52 @@ async def test_an_assignment_larger_than_every_buffer_arrives_whole() -> None:
                 ]
             await stream.cancel()
             assert sent == [data]
+
+
+def room(context: ssl.SSLContext, port: int) -> int:
+    """Return how much may be sent on a new connection before any of it is read."""
+    connection = h2.connection.H2Connection()
+    connection.initiate_connection()
+    connection.ping(b"greeting")
+    heard: list[h2.events.Event] = []
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="swarm-manager") as secured,
+    ):
+        secured.sendall(connection.data_to_send())
+        while not any(isinstance(each, h2.events.PingAckReceived) for each in heard):
+            heard += connection.receive_data(secured.recv(1 << 16))
+    return connection.outbound_flow_control_window
+
+
+async def test_a_stranger_makes_the_port_keep_less_than_a_member() -> None:
+    async with listening() as port:
+        _, worker = await port.member()
+        assert await asyncio.to_thread(room, worker, port.number) == WINDOWS.http2_connection_window_size
+        assert await asyncio.to_thread(room, await port.trusting(), port.number) == STREAM_BYTES
+
+
+def ask_and_never_read(context: ssl.SSLContext, port: int) -> None:
+    """Send pings until the connection is closed."""
+    connection = h2.connection.H2Connection()
+    connection.initiate_connection()
+    greeting = connection.data_to_send()
+    for _ in range(1000):
+        connection.ping(b"answer!!")
+    pings = connection.data_to_send()
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.settimeout(20)
+        plain.connect(("127.0.0.1", port))
+        with context.wrap_socket(plain, server_hostname="swarm-manager") as secured:
+            secured.sendall(greeting)
+            while True:
+                secured.sendall(pings)
+
+
+async def test_who_asks_and_never_reads_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skep_adapters.swarmkit.gathering.UNREAD_BYTES_MAX", TLS_BUFFER_BYTES)
+    async with listening() as port:
+        _, worker = await port.member()
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            await asyncio.to_thread(ask_and_never_read, worker, port.number)

@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from grpclib.config import Configuration
@@ -26,6 +27,10 @@ GATHERED_BYTES_MAX = 64 * 1024
 
 #: Four records of TLS at a time; what comes beyond that is read next.
 TLS_BUFFER_BYTES = 64 * 1024
+
+#: What may wait to be written to one connection. grpclib sends no data while a transport is paused, but answers every
+#: ping and every setting, whether the other side reads or not. More than a frame of each of a hundred calls.
+UNREAD_BYTES_MAX = 2 * 1024 * 1024
 
 #: How long somebody without a certificate may stay. An engine joins within 20 seconds, or gives up.
 STRANGER_S = 60.0
@@ -65,6 +70,8 @@ class _GatheringProtocol(H2Protocol):
         gathering = _Gathering(cast("asyncio.Transport", transport))
         if not gathering.getpeercert():
             self._ends = asyncio.get_running_loop().call_later(STRANGER_S, gathering.close)
+            # what all calls of a stranger leave unfinished is kept: no more than for one
+            self.config = replace(self.config, http2_connection_window_size=self.config.http2_stream_window_size)
         super().connection_made(cast("asyncio.BaseTransport", gathering))
         http = self.connection._connection  # noqa: SLF001 - there is no other way in; a test says when it moves
         http.encoder, http.decoder = RepeatedEncoder(), RepeatedDecoder(http.decoder)
@@ -99,6 +106,8 @@ class _Gathering:
         gathered, self._gathered, self._size = self._gathered, [], 0
         if gathered and not self._transport.is_closing():
             self._transport.write(b"".join(gathered))
+            if self._transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+                self._transport.abort()
 
     def is_closing(self) -> bool:
         """Say whether it is closed, or about to be."""
