@@ -21,7 +21,15 @@ from skep.model.service import Placement, Reservations, ResourceRequirements, Re
 from skep.model.states import NodeState, TaskState
 from skep.model.swarm import DEFAULT_SWARM_SPEC, OrchestrationConfig
 from skep.model.task import Task, TaskStatus
-from skep.ports.link import Action, AssignedConfig, AssignedSecret, AssignedTask
+from skep.ports.link import (
+    Action,
+    AssignedConfig,
+    AssignedSecret,
+    AssignedTask,
+    LineOptions,
+    LineSelector,
+    SubscriptionMessage,
+)
 from skep.runtime.cluster import Cluster
 from skep.runtime.session import Assignments, Session
 from skep.runtime.simulated import Behaviour, SimulatedController, SimulatedExecutor
@@ -249,3 +257,27 @@ def test_a_session_that_begins_again_is_told_how_an_attachment_was_seen_last() -
     task = Session("x", NODE).everything(swarm.state).tasks[0].assignment
     assert isinstance(task, AssignedTask)
     assert task.status == running
+
+
+def test_the_end_of_a_subscription_is_told_to_whom_its_beginning_was_and_nothing_is_kept_for_others() -> None:
+    session = Session("x", NODE)
+    begun, over = (SubscriptionMessage("s1", LineSelector(), LineOptions(), close=close) for close in (False, True))
+    session.subscribe(over)  # of one that this agent was not asked
+    session.subscribe(begun)
+    session.subscribe(over)
+    assert session.take_subscriptions() == []
+    session.subscribe(begun)
+    assert session.take_subscriptions() == [begun]
+    session.subscribe(over)
+    assert session.take_subscriptions() == [over]
+    assert not session.listening
+
+
+async def test_an_agent_that_asks_for_no_subscriptions_has_none_kept_for_it() -> None:
+    async with skep.Cluster.open(nodes=("a", "b")) as cluster:
+        dispatcher = cluster.engine.dispatcher
+        silent = Session("silent", NODE)
+        dispatcher.sessions[NODE] = silent
+        for _ in range(3):
+            assert [line async for line in cluster.lines(LineSelector(), LineOptions())] == []
+        assert not silent.subscriptions

@@ -37,7 +37,7 @@ class Broker:
             # whoever follows hears of nodes that get a task of the service later
             for session in list(self._sessions.values()):
                 if options.follow or session.node_id in nodes:
-                    _hand(session, message)
+                    session.subscribe(message)
             async with aclosing(collector.stream()) as lines:
                 async for line in lines:
                     yield line
@@ -45,12 +45,12 @@ class Broker:
             del self._live[message.id]
             closing = SubscriptionMessage(message.id, selector, options, close=True)
             for session in self._sessions.values():
-                _hand(session, closing)
+                session.subscribe(closing)
 
     def resend(self, session: Session) -> None:
         """Hand a new session what is subscribed to."""
         for message, _ in self._live.values():
-            _hand(session, message)
+            session.subscribe(message)
 
     def options_of(self, subscription_id: str) -> LineOptions | None:
         """Return what a subscription asks for; None if it ended."""
@@ -65,11 +65,6 @@ class Broker:
         if live is None:
             return False
         return await live[1].publish(node_id, lines, close=close)
-
-
-def _hand(session: Session, message: SubscriptionMessage) -> None:
-    session.subscriptions.append(message)
-    session.subscribed.set()
 
 
 def _nodes_of(state: ClusterState, selector: LineSelector) -> list[NodeId]:

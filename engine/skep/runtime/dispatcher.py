@@ -338,14 +338,14 @@ class LocalLink:
     async def subscriptions(self, session_id: str) -> AsyncIterator[SubscriptionMessage]:
         """Yield subscriptions as they come and go."""
         session = self._dispatcher.find(session_id, self._node_id)
-        session.subscriptions.clear()  # what lives is said now, and must not be said twice
+        # what lives is said now, and must not be said twice
+        session.subscriptions.clear()
+        session.listening.clear()
         self._dispatcher.broker.resend(session)
         while True:
             await session.subscribed.wait()
-            session.subscribed.clear()
             _check(session)
-            pending, session.subscriptions = session.subscriptions, []
-            for message in pending:
+            for message in session.take_subscriptions():
                 yield message
 
     async def publish_lines(self, subscription_id: str, lines: Sequence[PublishedLine], *, close: bool) -> bool:

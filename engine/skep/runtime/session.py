@@ -46,6 +46,8 @@ class Session:
         #: subscriptions to hand over
         self.subscriptions: list[SubscriptionMessage] = []
         self.subscribed = asyncio.Event()
+        #: ids of those that were handed over, and are not closed
+        self.listening: dict[str, None] = {}
         #: tasks that were sent, with what was sent for them and is not withdrawn yet
         self._sent: dict[TaskId, _Uses] = {}
         #: tasks of which was told that they ended
@@ -59,6 +61,28 @@ class Session:
         self.told.set()
         self.assigned.set()
         self.subscribed.set()
+
+    def subscribe(self, message: SubscriptionMessage) -> None:
+        """Hand over a subscription, or its end; nothing at all if its beginning was not taken yet."""
+        if message.close:
+            kept = [each for each in self.subscriptions if each.id != message.id]
+            taken = len(kept) == len(self.subscriptions)
+            self.subscriptions = kept
+            if not taken or message.id not in self.listening:
+                return
+        self.subscriptions.append(message)
+        self.subscribed.set()
+
+    def take_subscriptions(self) -> list[SubscriptionMessage]:
+        """Return what is to be handed over now."""
+        taken, self.subscriptions = self.subscriptions, []
+        self.subscribed.clear()
+        for message in taken:
+            if message.close:
+                self.listening.pop(message.id, None)
+            else:
+                self.listening[message.id] = None
+        return taken
 
     def everything(self, state: ClusterState) -> "Assignments":
         """Return all that the node is assigned."""
