@@ -18,7 +18,7 @@ from skep.runtime.authority import new_token
 from skep.runtime.certificates import new_key
 from skep.runtime.cluster import Cluster
 from skep.runtime.keys import needed_keys
-from skep.runtime.memory import MemoryStorage
+from skep.runtime.memory import AppendFault, MemoryEventLog, MemoryStorage
 from skep.runtime.upkeep import KEY_BYTES, KEYS_LIVE_S, PATIENCE_S, SUBSYSTEMS
 from skep.testing.virtual import VirtualClock
 
@@ -78,6 +78,20 @@ async def test_an_engine_that_starts_again_goes_on_with_the_keys_that_there_are(
         before = await plain(cluster)
     async with kept_up(storage, clock) as cluster:
         assert await plain(cluster) == before
+
+
+async def test_keys_that_were_made_and_could_not_be_told_are_not_kept() -> None:
+    storage = MemoryStorage()
+    async with kept_up(storage) as cluster:
+        log = cluster.engine.store.log
+        assert isinstance(log, MemoryEventLog)
+        await asyncio.sleep(KEYS_LIVE_S / 2)
+        before = await keys_of(cluster)
+        log.fail_next(AppendFault.FULL, times=3)
+        await asyncio.sleep(KEYS_LIVE_S / 2 + 60)
+        assert await keys_of(cluster) != before
+        known = await cluster.engine.store.keyring.key_ids()
+        assert sorted(known) == sorted(needed_keys(await cluster.swarm.inspect()))
 
 
 async def test_a_root_is_replaced_at_once_where_nobody_has_a_certificate_of_it() -> None:

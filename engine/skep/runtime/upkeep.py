@@ -5,7 +5,7 @@ three are known at any time, so that a node that hears of it late still reads wh
 the same lamport time.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 import anyio
@@ -115,14 +115,18 @@ class Upkeep:
             for _ in range(1 if len(had) == KEYS else KEYS):
                 lamport += 1
                 keys.append(NetworkKey(subsystem, await self._key(), lamport))
-        await self._writer.submit(RotateNetworkKeys(tuple(keys)), actor=UPKEEP)
-        await self._destroy_all_but(keys, cluster)
+        try:
+            await self._writer.submit(RotateNetworkKeys(tuple(keys)), actor=UPKEEP)
+        finally:
+            await self._destroy_unneeded((*(k.key for k in keys), *(k.key for k in cluster.network_keys)), cluster)
 
-    async def _destroy_all_but(self, keys: list[NetworkKey], cluster: Cluster) -> None:
-        needed = {key.key.key_id for key in keys}
-        for key in cluster.network_keys:
-            if key.key.key_id not in needed:
-                await self._keyring.destroy(key.key.key_id)
+    async def _destroy_unneeded(self, candidates: Iterable[Sealed], cluster: Cluster) -> None:
+        """Destroy keys that are for nothing: whether it was done or not, or nobody knows, the state says which."""
+        now, _ = await self._writer.read(_standing)
+        needed = needed_keys(now or cluster)
+        for sealed in candidates:
+            if sealed.key_id not in needed:
+                await self._keyring.destroy(sealed.key_id)
 
     async def _end_rotation(self) -> None:
         async with self.replacing:
@@ -137,12 +141,8 @@ class Upkeep:
         try:
             await self._writer.submit(ReplaceRoot(tokens), actor=UPKEEP)
         finally:
-            # whether it was done or not, or nobody knows: of the keys the state says which are needed
-            now, _ = await self._writer.read(_standing)
-            needed = needed_keys(now or cluster)
-            for sealed in (*_sealed(tokens), *_sealed(cluster.tokens), cluster.root.key):
-                if sealed.key_id not in needed:
-                    await self._keyring.destroy(sealed.key_id)
+            await self._destroy_unneeded((*_sealed(tokens), *_sealed(cluster.tokens), cluster.root.key), cluster)
+        now, _ = await self._writer.read(_standing)
         if now is not None and now.rotation is None:
             _log.info("upkeep.root_replaced")
 
