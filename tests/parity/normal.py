@@ -105,7 +105,7 @@ _FIXED = {
 }
 _COUNTED = {"version": "<index>", "since": "<time>", "until": "<time>"}
 #: neither the client nor the engine keeps these in an order
-_UNORDERED = frozenset({"Secrets", "Configs", "VirtualIPs", "Networks"})
+_UNORDERED = frozenset({"Secrets", "Configs", "VirtualIPs", "Networks", "GenericResources"})
 #: ports that a node chooses for a container
 _CHOSEN = range(32768, 33000)
 #: what objects have of which an engine keeps no order: all that have ids, volumes, and the mounts of a container

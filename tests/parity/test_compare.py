@@ -353,3 +353,10 @@ def test_a_name_is_looked_up_for_both_families_at_once() -> None:
     assert found(looked_up("", "Name: web\nAddress: a\n"), looked_up("Name: web\nAddress: a\n", "")) == []
     assert found(looked_up("", "Name: web\n"), looked_up("", "Name: vip\n")) == ["GET /v1.41/exec/start", "cli"]
     assert len(found(looked_up("", "Name: web\n"), looked_up("Name: web\n"))) == 2
+
+
+def test_an_engine_tells_its_generic_resources_in_any_order() -> None:
+    ssd, gpu = {"DiscreteResourceSpec": {"Kind": "ssd", "Value": 3}}, {"NamedResourceSpec": {"Kind": "gpu"}}
+    there = recording(got("/info", {"GenericResources": [gpu, ssd]}))
+    assert found(there, recording(got("/info", {"GenericResources": [ssd, gpu]}))) == []
+    assert found(there, recording(got("/info", {"GenericResources": [ssd]}))) == ["GET /info"]
