@@ -16,7 +16,7 @@ from tests.parity.typed import Words, typed, without
 _SHORT = 12
 
 _NAMED = re.compile(r"\.(\d+)\.([0-9a-z]{25})\b")
-_LOOKED_UP = re.compile("/(nodes|services|tasks)/[⟦<]")
+_LOOKED_UP = re.compile("/(networks|nodes|services|tasks)/[⟦<]")
 
 
 #: the client sends all their requests at once

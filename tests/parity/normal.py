@@ -68,7 +68,8 @@ _THEN = (
 _SUBNET = re.compile(r"<(10\.\d+\.\d+)\.x")
 #: `docker info` goes through them as they lie in a map
 _RUNTIMES = re.compile(r"(?m)^( *Runtimes: )(.*)$")
-_USERS = re.compile(r"(following services: )([\w, .-]+)")
+#: what the client puts into the order of ids, and then calls by name
+_BY_ID = re.compile(r"(?m)(following services: |^Networks: )([\w, .-]+)")
 #: a name that was made up for a service
 _MADE_UP = re.compile(r'"Name": "([a-z]+_[a-z]+)"')
 _MADE_UP_TOKEN = re.compile("⟦[a-z]+_[a-z]+⟧")
@@ -105,7 +106,7 @@ _FIXED = {
 }
 _COUNTED = {"version": "<index>", "since": "<time>", "until": "<time>"}
 #: neither the client nor the engine keeps these in an order
-_UNORDERED = frozenset({"Secrets", "Configs", "VirtualIPs", "Networks", "GenericResources"})
+_UNORDERED = frozenset({"Secrets", "Configs", "VirtualIPs", "Networks", "NetworksAttachments", "GenericResources"})
 #: ports that a node chooses for a container
 _CHOSEN = range(32768, 33000)
 #: what objects have of which an engine keeps no order: all that have ids, volumes, and the mounts of a container
@@ -165,7 +166,7 @@ class Normal:
         if self._drawn:
             text = _SUBNET.sub(r"<⟦\1⟧.x", text)
         text = _RUNTIMES.sub(lambda found: found[1] + " ".join(sorted(found[2].split())), text)
-        return _USERS.sub(lambda found: found[1] + ", ".join(sorted(found[2].split(", "))), text)
+        return _BY_ID.sub(lambda found: found[1] + ", ".join(sorted(re.split(", | ", found[2]))), text)
 
     def _tokened(self, text: str) -> Iterator[str]:
         """Make tokens of ids within words, and of their beginnings, except inside of tokens."""

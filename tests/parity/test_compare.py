@@ -360,3 +360,13 @@ def test_an_engine_tells_its_generic_resources_in_any_order() -> None:
     there = recording(got("/info", {"GenericResources": [gpu, ssd]}))
     assert found(there, recording(got("/info", {"GenericResources": [ssd, gpu]}))) == []
     assert found(there, recording(got("/info", {"GenericResources": [ssd]}))) == ["GET /info"]
+
+
+def test_networks_stand_in_any_order_where_the_client_puts_them_into_that_of_their_ids() -> None:
+    def shown(*names: str) -> list[Row]:
+        return recording(
+            *(got(f"/networks/{A}", {"Name": name}) for name in names), stdout=f"Networks: {' '.join(names)}"
+        )
+
+    assert found(shown("n1", "n2"), shown("n2", "n1")) == []
+    assert found(shown("n1", "n2"), shown("n1", "n3")) == ["GET /networks/<id>", "cli"]
