@@ -1,6 +1,7 @@
 """The API over TCP: certificates on both sides, or loopback, and never a web page."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import tempfile
@@ -197,6 +198,38 @@ async def test_connections_are_taken_again_when_files_can_be_opened_again(
                 one.connect((HOST, port))
                 await asyncio.sleep(0.2)
             await docker(port, files.client, "version")
+
+
+def connections_to(address: tuple[str, int]) -> list[int]:
+    """Return the descriptors of this process's own connections whose other end is there."""
+    found = []
+    for fd in (int(each.name) for each in Path("/proc/self/fd").iterdir()):
+        with contextlib.suppress(OSError):
+            borrowed = socket.socket(fileno=fd)
+            try:
+                if borrowed.family == socket.AF_INET and borrowed.getpeername() == address:
+                    found.append(fd)
+            finally:
+                borrowed.detach()
+    return found
+
+
+def keeps_asking(fd: int) -> bool:
+    borrowed = socket.socket(fileno=fd)
+    try:
+        return bool(borrowed.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+    finally:
+        borrowed.detach()
+
+
+async def test_the_kernel_asks_whether_a_silent_client_is_still_there(files: Files) -> None:
+    async with serving(files.server) as (_, port):
+        _, writer = await asyncio.open_connection(HOST, port)
+        ours = writer.get_extra_info("sockname")
+        await asyncio.sleep(0.1)
+        asking = [keeps_asking(fd) for fd in connections_to(ours)]
+        writer.close()
+        assert asking == [True]
 
 
 async def test_without_certificates_it_is_loopback_or_nothing() -> None:

@@ -110,8 +110,7 @@ class DockerApi:
                 await anyio.create_tcp_listener(local_host=host, local_port=port)
             )
             group = await stack.enter_async_context(anyio.create_task_group())
-            for each in listener.listeners:
-                group.start_soon(front.accept, each, group)
+            front.attend_all(listener.listeners, group)
             yield listener.extra_attributes[SocketAttribute.local_port]()
             group.cancel_scope.cancel()
 

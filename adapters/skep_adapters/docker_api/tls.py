@@ -8,14 +8,14 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import anyio
 import structlog
-from anyio.abc import ByteStream, Listener, SocketStream, TaskGroup
+from anyio.abc import ByteStream, Listener, SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 #: Who connects has to show a certificate within so long.
@@ -25,6 +25,15 @@ HANDSHAKE_S = 10.0
 CONNECTIONS_MAX = 1_000
 
 CHUNK_BYTES = 64 * 1024
+
+#: Of a connection that was silent for a minute the kernel asks whether somebody is there, four times in the next one.
+#: Whoever follows events and loses his machine would be one of the thousand for ever.
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+)
 
 #: Where no connection can be taken (no file is left to this process), it is tried again after so long.
 ACCEPT_AGAIN_S = 1.0
@@ -80,8 +89,16 @@ class TlsFront:
         self._protocol = protocol
         self._open = 0
 
-    async def accept(self, listener: Listener[SocketStream], group: TaskGroup) -> None:
-        """Take connections, until cancelled; one that cannot be taken is no reason to take no other."""
+    def attend_all(self, listeners: Iterable[Listener[SocketStream]], group: TaskGroup) -> None:
+        """Take connections until `group` is cancelled; one that cannot be taken is no reason to take no other."""
+        for listener in listeners:
+            listening = listener.extra(SocketAttribute.raw_socket)  # noqa: S610 - this is no query
+            # what is set of a listener its connections have, too
+            for level, option, value in _KEEPALIVE:
+                listening.setsockopt(level, option, value)
+            group.start_soon(self._accept, listener, group)
+
+    async def _accept(self, listener: Listener[SocketStream], group: TaskGroup) -> None:
         while True:
             try:
                 await listener.serve(self.attend, group)
