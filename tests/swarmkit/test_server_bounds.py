@@ -4,6 +4,8 @@ import asyncio
 import logging
 import struct
 
+import h2.connection
+import h2.events
 import pytest
 from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
@@ -53,6 +55,31 @@ async def test_what_breaks_the_protocol_is_answered_and_is_no_error_of_ours(
             assert await told(await port.anybody(), ISSUE, body) is status, what
             await asyncio.sleep(0)
         assert not caplog.records
+
+
+@pytest.mark.parametrize("field", [("any-bin", "no base64 has so many"), ("any", "\u00e9")])
+async def test_headers_that_are_none_are_no_error_of_ours(
+    field: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = h2.connection.H2Connection()
+    connection.initiate_connection()
+    headers = {":method": "POST", ":scheme": "https", ":path": ISSUE, ":authority": "swarm-manager"}
+    headers |= {"content-type": "application/grpc", "te": "trailers"} | dict([field])
+    connection.send_headers(1, [*headers.items()])
+    connection.send_data(1, head(0), end_stream=True)
+    async with listening() as port:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port.number, ssl=await port.trusting(), server_hostname="swarm-manager"
+        )
+        writer.write(connection.data_to_send())
+        answered = False
+        async with asyncio.timeout(5):
+            while not answered and (data := await reader.read(1 << 16)):
+                answered = any(isinstance(each, h2.events.ResponseReceived) for each in connection.receive_data(data))
+        writer.close()
+        # a call with binary metadata is answered, and a connection that breaks HTTP is ended
+        assert answered == field[0].endswith("-bin")
+        assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 async def test_nobody_without_a_certificate_makes_the_port_keep_what_only_members_send() -> None:

@@ -9,12 +9,12 @@ that are the same in every call (see `repeated_headers`). HTTP/2 and TLS stay th
 import asyncio
 import ssl
 from asyncio.sslproto import SSLProtocol
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from grpclib.config import Configuration
-from grpclib.protocol import H2Protocol
+from grpclib.protocol import AbstractHandler, H2Protocol, Stream
 from grpclib.server import Server
 
 from skep_adapters.swarmkit.repeated_headers import RepeatedDecoder, RepeatedEncoder
@@ -45,7 +45,7 @@ class GatheringServer(Server):
 
     def _protocol_factory(self) -> H2Protocol:
         made = super()._protocol_factory()
-        gathering = _GatheringProtocol(made.handler, made.config, made.h2_config)
+        gathering = _GatheringProtocol(_WithoutMetadata(made.handler), made.config, made.h2_config)
         loop = asyncio.get_running_loop()
         shaken = loop.create_future()
         shaken.add_done_callback(_heed)
@@ -76,10 +76,38 @@ class _GatheringProtocol(H2Protocol):
         http = self.connection._connection  # noqa: SLF001 - there is no other way in; a test says when it moves
         http.encoder, http.decoder = RepeatedEncoder(), RepeatedDecoder(http.decoder)
 
+    def data_received(self, data: bytes) -> None:
+        try:
+            super().data_received(data)
+        except UnicodeDecodeError:  # else it would be a traceback of ours, as often as anybody likes
+            self.processor.close("a header is not ASCII")
+
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._ends is not None:
             self._ends.cancel()
         super().connection_lost(exc)
+
+
+class _WithoutMetadata(AbstractHandler):
+    """Hands calls on without binary metadata: no engine sends any, and grpclib leaves a call unanswered if it is none.
+
+    Each would be a traceback of ours besides.
+    """
+
+    def __init__(self, handler: AbstractHandler) -> None:
+        self._handler = handler
+
+    def accept(self, stream: Stream, headers: list[tuple[str, str]], release_stream: Callable[[], None]) -> None:
+        """Begin to answer a call."""
+        self._handler.accept(stream, [each for each in headers if not each[0].endswith("-bin")], release_stream)
+
+    def cancel(self, stream: Stream) -> None:
+        """End a call."""
+        self._handler.cancel(stream)
+
+    def close(self) -> None:
+        """End all of the connection's calls."""
+        self._handler.close()
 
 
 class _Gathering:
