@@ -213,6 +213,7 @@ class Served:
         """Send one request; a body that is no text is sent as JSON. Return status and answer."""
         text = body if isinstance(body, str | None) else json.dumps(body)
         data = None if text is None else io.BytesIO(text.encode())
+        headers = {"Content-Type": "application/json", **headers}
         async with self.http.request(method, f"http://skep{path}", data=data, headers=headers) as answer:
             got = await answer.read()
             is_json = answer.content_type == "application/json" and got

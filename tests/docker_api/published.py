@@ -220,12 +220,14 @@ def requests(draw: st.DrawFn) -> Request:
     target = draw(_path(path)) + draw(_query(kind, endpoint["query"]))
     body = draw(_body(path, endpoint["body"])) if "body" in endpoint else None
     method = draw(_sometimes(st.just(method), st.sampled_from(["PUT", "PATCH", "HEAD", "OPTIONS", "DELETE", "BREW"])))
-    headers = draw(_sometimes(st.just(()), _HEADERS))
+    headers = draw(_sometimes(st.just((("Content-Type", b"application/json"),)), _HEADERS))
     return Request(method, target, headers, body)
 
 
 def _made(path: str, **more: Any) -> Request:
-    return Request("POST", path, (), json.dumps({**_ENOUGH[path], **more}).encode())
+    return Request(
+        "POST", path, (("Content-Type", b"application/json"),), json.dumps({**_ENOUGH[path], **more}).encode()
+    )
 
 
 #: What is there before anything is asked: one of each kind.

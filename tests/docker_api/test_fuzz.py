@@ -18,7 +18,7 @@ from skep.testing.engine_test import assert_whole
 from skep.testing.sources import SeededIds
 from structlog.testing import capture_logs
 
-STATUSES = frozenset({200, 201, 204, 400, 403, 404, 409, 413, 500, 501, 503})
+STATUSES = frozenset({200, 201, 204, 400, 403, 404, 409, 413, 417, 500, 501, 503})
 
 #: What a real swarm answers with 500: recorded, but for other words in the same place and what its source shows.
 SENTENCES = (
@@ -36,6 +36,7 @@ SENTENCES = (
     'rpc error: code = Unknown desc = (update out of sequence|plugin ".*" not found)',
     "unrecognized rollback option .*|unsupported registryAuthFrom value",
     "service does not have a previous spec",
+    "strconv.ParseInt: parsing .*: (invalid syntax|value out of range)",
 )
 FAILURES = re.compile("|".join(SENTENCES), re.DOTALL)
 

@@ -229,6 +229,29 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ),
 ]
 
+#: likewise, as a real engine of 20.10 was heard to answer
+HEARD: list[tuple[str, str, Any, int, str]] = [
+    ("GET", "/v1.41/events?since=job", None, 500, 'strconv.ParseInt: parsing "job": invalid syntax'),
+    ("GET", "/v1.41/events?until=1h", None, 500, 'strconv.ParseInt: parsing "1h": invalid syntax'),
+    ("GET", "/v1.41/events?filters=x", None, 500, "invalid character 'x' looking for beginning of value"),
+    ("GET", "/v1.41/events?since=2&until=1", None, 400, "`since` time (2) cannot be after `until` time (1)"),
+    (
+        "POST",
+        "/v1.41/secrets/create",
+        {"Name": "s", "Driver": {"Options": {}}},
+        400,
+        "rpc error: code = InvalidArgument desc = secret driver must have a name",
+    ),
+    (
+        "POST",
+        "/v1.41/services/web/update?version=%1F",
+        {"Name": "web", "TaskTemplate": IMAGE},
+        400,
+        "invalid service version '\x1f': strconv.ParseUint: parsing \"\\x1f\": invalid syntax",
+    ),
+    ("OPTIONS", "/v1.99/info", None, 400, "client version 1.99 is too new. Maximum supported API version is 1.44"),
+]
+
 #: what a request that needs a swarm is answered outside one (recorded in scenario 01)
 OUTSIDE: list[tuple[str, str, Any]] = [
     *(("GET", path, None) for path in ("/swarm", "/swarm/unlockkey", "/nodes", "/nodes/a", "/services", "/services/a")),
@@ -265,7 +288,7 @@ async def test_what_cannot_be_is_refused_with_the_recorded_words() -> None:
     async with served() as api:
         await api.ask("POST", "/services/create", {"Name": "web", "TaskTemplate": IMAGE})
         wrong = []
-        for method, path, body, status, message in REFUSED:
+        for method, path, body, status, message in REFUSED + HEARD:
             answer = await api.ask(method, path, body)
             if answer != (status, {"message": message}):
                 wrong.append((method, path, answer))
@@ -372,6 +395,26 @@ async def test_paths_work_without_a_version_and_with_any_that_is_spoken() -> Non
 async def test_a_head_of_anything_but_ping_is_a_page_not_found() -> None:
     async with served() as api, api.http.head("http://skep/v1.41/services") as answer:
         assert answer.status == 404
+
+
+@pytest.mark.parametrize("path", ["/info", "/services/web", "/bogus"])
+async def test_to_be_asked_for_options_is_nothing_wrong(path: str) -> None:
+    async with served() as api:
+        assert await api.ask("OPTIONS", path) == (200, b"")
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded; a=b"])
+async def test_a_network_has_to_be_said_to_be_json(kind: str) -> None:
+    body = {"Name": "net", "Driver": "overlay"}
+    async with served() as api:
+        words = f"Content-Type specified ({kind}) must be 'application/json'"
+        assert await api.ask("POST", "/networks/create", body, **{"Content-Type": kind}) == (400, {"message": words})
+        status, _ = await api.ask(
+            "POST", "/networks/create", body, **{"Content-Type": "Application/JSON; charset=utf-8"}
+        )
+        assert status == 201
+        body = {"Name": "s", "Data": "eA=="}
+        assert (await api.ask("POST", "/secrets/create", body, **{"Content-Type": kind}))[0] == 201
 
 
 async def test_a_body_that_is_too_large_is_refused() -> None:

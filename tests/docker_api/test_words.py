@@ -1,5 +1,6 @@
 """The small languages: Go's JSON, its timestamps, truths, filters, addresses."""
 
+import base64
 import json
 from typing import Any
 
@@ -80,7 +81,9 @@ def test_anything_else_is_refused_with_a_sentence(raw: bytes) -> None:
         ('["\\u12g4"]', "invalid character 'g' in \\u hexadecimal character escape"),
         ('["a\nb"]', "invalid character '\\n' in string literal"),
         ("{'a':1}", "invalid character '\\'' looking for beginning of object key string"),
-        ("[" * 100_000, "exceeded max depth"),
+        ("[" * 100_000, "invalid character '[' exceeded max depth"),
+        ('{"a":' * 20_000, "invalid character '{' exceeded max depth"),
+        ("é", "invalid character 'Ã' looking for beginning of value"),
     ],
 )
 def test_what_is_no_json_is_refused_in_gos_words(text: str, words: str) -> None:
@@ -257,3 +260,37 @@ def test_pools_and_data_ports_are_checked() -> None:
     for port in (80, 50_000):
         with pytest.raises(ApiError, match=rf"Datapath port number is not in valid range \(1024-49151\) : {port}"):
             addresses.check_data_path_port(port)
+
+
+@pytest.mark.parametrize(
+    ("text", "byte"),
+    [
+        ("?", 0),
+        ("web", 0),
+        ("eA==webs", 4),
+        ("eHh4web", 4),
+        ("eA=", 3),
+        ("eA=A", 2),
+        ("eA===", 4),
+        ("eHg==", 4),
+        ("e===", 1),
+        ("=", 0),
+        ("eHh4\nweb", 5),
+        ("éé", 0),
+    ],
+)
+def test_what_is_no_base64_is_refused_at_gos_byte(text: str, byte: int) -> None:
+    assert refusal(SecretBody, json.dumps({"Data": text})) == f"illegal base64 data at input byte {byte}"
+
+
+@given(st.binary(max_size=40), st.integers(1, 9))
+def test_base64_is_read_as_it_is_wherever_its_lines_end(data: bytes, width: int) -> None:
+    text = base64.b64encode(data).decode()
+    lines = "\r\n".join(text[at : at + width] for at in range(0, len(text), width))
+    assert decode(SecretBody, json.dumps({"Data": lines}).encode()).data == data
+
+
+def test_what_cannot_be_printed_is_spelt_out_in_gos_quotes() -> None:
+    assert go_json.quoted('a"\\\n\x1f\x7f\x85\U000cbc0aé\U0001f41d') == (
+        r'"a\"\\\n\x1f\x7f\u0085\U000cbc0a' + 'é\U0001f41d"'
+    )

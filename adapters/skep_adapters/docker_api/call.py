@@ -1,8 +1,6 @@
 """A request on its way to a handler: its body, its query, who sent it."""
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -19,6 +17,7 @@ from skep_adapters.docker_api.api_versions import before
 from skep_adapters.docker_api.backend import Backend
 from skep_adapters.docker_api.decode import decode
 from skep_adapters.docker_api.errors import ApiError
+from skep_adapters.docker_api.expectations import CONTINUE, expects_to_go_on
 from skep_adapters.docker_api.filters import Filters
 from skep_adapters.docker_api.filters import parse as parse_filters
 from skep_adapters.docker_api.passthrough_engine import LocalEngine
@@ -34,8 +33,6 @@ BODY_TIMEOUT_S = 30
 
 #: What is kept of a client's name.
 VIA_CHARS_MAX = 200
-
-_UCRED = struct.Struct("3i")
 
 
 class Call:
@@ -81,7 +78,7 @@ class Call:
     def actor(self) -> Actor:
         """Who asks, and by what client: the subject of a certificate, or the user of the process at the socket."""
         via = self.request.headers.get("User-Agent", "")[:VIA_CHARS_MAX]
-        return Actor(kind="person", name=self._peer or _peer(self.request), via=via)
+        return Actor(kind="person", name=self._peer, via=via)
 
     def param(self, name: str) -> str:
         """Return a parameter of the query; empty if it was not given."""
@@ -131,6 +128,9 @@ class Call:
         Raises:
             ApiError: it is too large (413), or does not arrive (408).
         """
+        transport = self.request.transport
+        if expects_to_go_on(self.request) and transport is not None:
+            transport.write(CONTINUE)
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 return await self.request.read()
@@ -142,13 +142,3 @@ class Call:
     async def read(self, ask: Callable[[ClusterState], T]) -> T:
         """Ask the cluster's state."""
         return await self.cluster.read(ask)
-
-
-def _peer(request: web.BaseRequest) -> str:
-    """Return whose process is at the other end; empty if the kernel does not say."""
-    transport = request.transport
-    peer: socket.socket | None = transport.get_extra_info("socket") if transport is not None else None
-    if peer is None or peer.family != socket.AF_UNIX:
-        return ""
-    _, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return f"uid:{uid}"

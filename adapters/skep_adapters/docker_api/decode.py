@@ -10,7 +10,6 @@ A table of readers is compiled from a struct's types on first use, with Go's nam
 """
 
 import base64
-import binascii
 import enum
 import functools
 import re
@@ -21,13 +20,15 @@ import msgspec
 from msgspec import inspect
 
 from skep_adapters.docker_api import go_json, go_types
-from skep_adapters.docker_api.errors import ApiError, bad_request
+from skep_adapters.docker_api.errors import bad_request
 from skep_adapters.docker_api.go_json import Members, Number
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
-_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
+#: One byte takes so many digits, and as many marks in place of the rest of its four.
+_DIGITS_OF_A_BYTE = 2
+_BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*")
 
 
 class _Place(NamedTuple):
@@ -203,16 +204,34 @@ def _read_float(value: Any, place: _Place) -> float:
 def _read_bytes(value: Any, place: _Place) -> bytes:
     if not isinstance(value, str) or isinstance(value, Number):
         _mismatch(value, "[]uint8", place)
-    try:
-        return base64.b64decode(value.replace("\r", "").replace("\n", ""), validate=True)
-    except (binascii.Error, ValueError):
-        raise _not_base64(value) from None
+    if (fault := _base64_fault(value)) is not None:
+        raise bad_request(f"illegal base64 data at input byte {fault}")
+    return base64.b64decode(value)
 
 
-def _not_base64(text: str) -> ApiError:
-    """Return the complaint about text that is no base64, at the first byte that cannot be."""
-    found = _NOT_BASE64.search(text)
-    return bad_request(f"illegal base64 data at input byte {found.start() if found else len(text)}")
+def _base64_fault(text: str) -> int | None:
+    """Return the byte at which Go finds that `text` is no base64; None if it is. Ends of lines count, and say nothing.
+
+    What breaks off is told of where its last group of four began.
+    """
+    text = text.encode("utf-8", "surrogatepass").decode("latin-1")
+    digits = _BASE64.match(text)
+    end = digits.end() if digits else 0
+    places = [at for at in range(end) if text[at] not in "\r\n"]
+    over = len(places) % 4
+    rest = [at for at in range(end, len(text)) if text[at] not in "\r\n"]
+    if not rest:
+        return end - over if over else None
+    first, *more = rest
+    if text[first] != "=" or over < _DIGITS_OF_A_BYTE:
+        return first
+    if over == _DIGITS_OF_A_BYTE:
+        if not more:
+            return len(text)
+        if text[more[0]] != "=":
+            return first
+        del more[0]
+    return more[0] if more else None
 
 
 def _plain(value: Any) -> object:

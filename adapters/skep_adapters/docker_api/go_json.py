@@ -16,7 +16,10 @@ DEPTH_MAX = 10_000
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_LEVELS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
+#: What Go has a short spelling for.
+_SPELT = {'"': '\\"', "\\": "\\\\", **{chr(code): f"\\{c}" for code, c in enumerate("abtnvfr", start=7)}}
 _HEX = "0123456789abcdefABCDEF"
 _HEX_DIGITS = 4
 
@@ -56,9 +59,10 @@ def parse(raw: bytes) -> Any:
     try:
         value, _ = _DECODER.raw_decode(text, start)
     except RecursionError:
-        raise bad_request("exceeded max depth") from None
+        raise _too_deep(text) from None
     except ValueError:
-        raise _Complaint(text).about(start) from None
+        # Go complains of a byte, whatever character that is a part of
+        raise _Complaint(raw.decode("utf-8", "surrogateescape")).about(start) from None
     return value
 
 
@@ -70,8 +74,18 @@ def whole(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return `text` in Go's double quotes (%q)."""
-    return json.dumps(text, ensure_ascii=False)
+    """Return `text` in Go's double quotes (%q): what cannot be printed is spelt out."""
+    return f'"{"".join(map(_spelt, text))}"'
+
+
+def _spelt(c: str) -> str:
+    if (short := _SPELT.get(c)) is not None:
+        return short
+    if c.isprintable():
+        return c
+    if c.isascii():
+        return f"\\x{ord(c):02x}"
+    return f"\\u{ord(c):04x}" if c <= "\uffff" else f"\\U{ord(c):08x}"
 
 
 class _Complaint:
@@ -86,7 +100,7 @@ class _Complaint:
         except ApiError as complaint:
             return complaint
         except RecursionError:
-            return bad_request("exceeded max depth")
+            return _too_deep(self._text)
         return bad_request("invalid JSON")
 
     def _stop(self, at: int, context: str) -> NoReturn:
@@ -99,7 +113,7 @@ class _Complaint:
 
     def _value(self, at: int, depth: int) -> int:
         if depth > DEPTH_MAX:
-            raise bad_request("exceeded max depth")
+            raise _too_deep(self._text)
         at = _end(_SPACE, self._text, at)
         match self._at(at):
             case "{":
@@ -190,8 +204,19 @@ class _Complaint:
         return at
 
 
+def _too_deep(text: str) -> ApiError:
+    """Return the complaint about what opens one level too many."""
+    depth = 0
+    for found in _LEVELS.finditer(text):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
+        if depth > DEPTH_MAX:
+            return bad_request(f"invalid character '{found[0]}' exceeded max depth")
+    return bad_request("exceeded max depth")
+
+
 def _rune(c: str) -> str:
-    """Return a character in Go's single quotes."""
+    """Return the first byte of a character in Go's single quotes."""
+    c = chr(c.encode("utf-8", "surrogateescape")[0])
     if c == "'":
         return "'\\''"
     if c == '"':

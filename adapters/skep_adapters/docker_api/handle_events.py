@@ -14,6 +14,7 @@ from skep.runtime.errors import NoSwarm
 
 from skep_adapters.docker_api.answers import JSON
 from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.connections import connection_of
 from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.filters import Filters
 from skep_adapters.docker_api.render_system import render_change
@@ -43,16 +44,21 @@ class Told(NamedTuple):
 async def events(call: Call) -> web.StreamResponse:
     """Stream changes of swarm scope; those since an instant first, up to an instant if there is one."""
     asked = wanted(call)
-    response = await begun(call)
-    await while_there(call, _send(call, response, asked))
-    with suppress(ConnectionResetError):
-        await response.write_eof()
+    with connection_of(call.request).streaming():
+        response = await begun(call)
+        await while_there(call, _send(call, response, asked))
+        with suppress(ConnectionResetError):
+            await response.write_eof()
     return response
 
 
 def wanted(call: Call) -> Wanted:
     """Read which events a client wants."""
-    return Wanted(call.filters(status=400), _instant(call, "since"), _instant(call, "until"))
+    since, until = _instant(call, "since"), _instant(call, "until")
+    if since is not None and until is not None and until < since:
+        words = f"`since` time ({call.param('since')}) cannot be after `until` time ({call.param('until')})"
+        raise ApiError(400, words)
+    return Wanted(call.filters(status=500), since, until)
 
 
 async def begun(call: Call) -> web.StreamResponse:
@@ -92,7 +98,7 @@ def _instant(call: Call, name: str) -> Instant | None:
     try:
         return parse_timestamp(text)
     except ValueError as error:
-        raise ApiError(400, str(error)) from None
+        raise ApiError(500, str(error)) from None  # as Docker does, whoever is to blame
 
 
 def _fits(filters: Filters, change: Change) -> bool:

@@ -16,6 +16,7 @@ from skep.model.ids import Instant
 from skep.ports.link import LineOptions, LineSelector, PublishedLine
 
 from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.connections import connection_of
 from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.http_request import UNTYPED
 from skep_adapters.docker_api.stream import closed_after, frame, while_there
@@ -53,11 +54,12 @@ async def _lines(call: Call, selector: LineSelector, tty: bool) -> web.StreamRes
     options = _options(call)
     typed = not call.before("1.42")
     call.request[UNTYPED] = not typed
-    response = web.StreamResponse(headers={"Content-Type": _RAW if tty else _MULTIPLEXED} if typed else None)
-    await response.prepare(call.request)
-    await while_there(call, _send(call, response, selector, options, tty=tty))
-    with suppress(ConnectionResetError):
-        await response.write_eof()
+    with connection_of(call.request).streaming():
+        response = web.StreamResponse(headers={"Content-Type": _RAW if tty else _MULTIPLEXED} if typed else None)
+        await response.prepare(call.request)
+        await while_there(call, _send(call, response, selector, options, tty=tty))
+        with suppress(ConnectionResetError):
+            await response.write_eof()
     return response
 
 

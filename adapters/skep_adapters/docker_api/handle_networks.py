@@ -1,6 +1,6 @@
 """What is asked of networks. Those of the swarm's scope only: an engine's own are not skep's."""
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from skep.core.lookup import find_network
 from skep.core.rejected import Rejected
 from skep.core.rules.network import IPAM_DRIVERS, LOCAL_NAMES
@@ -9,7 +9,7 @@ from skep.model.container import Driver
 from skep.model.network import Ipam, Network, NetworkSpec
 
 from skep_adapters.docker_api import filters as known
-from skep_adapters.docker_api.answers import chosen, empty_answer, json_answer, list_answer
+from skep_adapters.docker_api.answers import JSON, chosen, empty_answer, json_answer, list_answer
 from skep_adapters.docker_api.bodies import NetworkBody
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError, not_implemented
@@ -47,7 +47,7 @@ async def wanted(call: Call) -> list[Network]:
 
 async def create(call: Call) -> web.StreamResponse:
     """Begin a network of the swarm's scope."""
-    body = await call.body(NetworkBody)
+    body = await network_body(call)
     _check(body)
     driver = body.ipam.driver or "default" if body.ipam else ""
     ipam = Ipam(driver=Driver(driver, body.ipam.options), configs=body.ipam.config) if body.ipam else None
@@ -64,6 +64,19 @@ async def create(call: Call) -> web.StreamResponse:
     )
     network_id = await call.cluster.networks.create(spec, actor=call.actor)
     return json_answer({"Id": network_id, "Warning": ""}, status=201)
+
+
+async def network_body(call: Call) -> NetworkBody:
+    """Read what network is wanted; of all that the swarm is asked, only this has to say that it is JSON.
+
+    Raises:
+        ApiError: it does not, or is none (400).
+    """
+    said = call.request.headers.get(hdrs.CONTENT_TYPE, "")
+    silent = not said and not call.request.body_exists
+    if not silent and said.partition(";")[0].strip().lower() != JSON:
+        raise ApiError(400, f"Content-Type specified ({said}) must be '{JSON}'")
+    return await call.body(NetworkBody)
 
 
 async def inspect(call: Call) -> web.StreamResponse:

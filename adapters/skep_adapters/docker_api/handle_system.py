@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 from skep.runtime.errors import EngineError, NoSwarm, SwarmLocked
 
-from skep_adapters.docker_api.answers import json_answer
+from skep_adapters.docker_api.answers import empty_answer, json_answer
 from skep_adapters.docker_api.api_versions import before
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.http_request import HEADERS
@@ -24,6 +24,11 @@ async def ping(call: Call) -> web.StreamResponse:
     if not before(call.request[HEADERS]["Api-Version"], "1.42"):
         headers["Swarm"] = "active/manager" if call.cluster.active else "locked" if call.cluster.locked else "inactive"
     return web.Response(body=b"OK", content_type="text/plain", charset="utf-8", headers=headers)
+
+
+async def options(_: Call) -> web.StreamResponse:
+    """Answer that there is nothing to say of a path, whatever it is, as Docker does."""
+    return empty_answer()
 
 
 async def version(call: Call) -> web.StreamResponse:

@@ -12,13 +12,12 @@ from aiohttp import ClientError, ClientResponse, hdrs, web
 from skep_adapters.docker_api.api_versions import older
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError, bad_request
+from skep_adapters.docker_api.expectations import CONTINUE, expects_to_go_on
 from skep_adapters.docker_api.http_request import HEADERS, UNTYPED
 from skep_adapters.docker_api.passthrough_engine import LocalEngine
 from skep_adapters.docker_api.passthrough_headers import end_to_end
 from skep_adapters.docker_api.passthrough_hijack import hijacked, wants_connection
 from skep_adapters.docker_api.stream import while_there
-
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 async def forward(call: Call) -> web.StreamResponse:
@@ -63,8 +62,8 @@ class _Relay:
         request = self._request
         body = self._body
         if body is None and request.body_exists:
-            if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.transport is not None:
-                request.transport.write(_CONTINUE)
+            if expects_to_go_on(request) and request.transport is not None:
+                request.transport.write(CONTINUE)
             parts: AsyncIterable[bytes] | None = request.content.iter_any()
         else:
             parts = _once(body) if body else None

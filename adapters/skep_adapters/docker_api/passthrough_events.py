@@ -20,6 +20,7 @@ from skep.model.ids import NANOSECONDS, Instant
 
 from skep_adapters.docker_api.api_versions import older
 from skep_adapters.docker_api.call import Call
+from skep_adapters.docker_api.connections import connection_of
 from skep_adapters.docker_api.handle_events import Told, Wanted, begun, swarm_events, wanted
 from skep_adapters.docker_api.passthrough import the_engine
 from skep_adapters.docker_api.passthrough_engine import EngineGone
@@ -39,12 +40,13 @@ async def events(call: Call) -> web.StreamResponse:
     except EngineGone as gone:
         _LOG.warning("the engine's own events are not told", reason=str(gone))
         telling.alone = True
-    response = await begun(call)
-    await while_there(call, telling.to(response))
-    if telling.broken and call.request.transport is not None:
-        call.request.transport.abort()
-    with suppress(ConnectionResetError):
-        await response.write_eof()
+    with connection_of(call.request).streaming():
+        response = await begun(call)
+        await while_there(call, telling.to(response))
+        if telling.broken and call.request.transport is not None:
+            call.request.transport.abort()
+        with suppress(ConnectionResetError):
+            await response.write_eof()
     return response
 
 

@@ -17,7 +17,6 @@ from skep.model.network import PREDEFINED, Network
 
 from skep_adapters.docker_api import handle_networks
 from skep_adapters.docker_api.answers import json_answer, list_answer
-from skep_adapters.docker_api.bodies import NetworkBody
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.local_networks import network_of_engine
@@ -55,7 +54,7 @@ async def list_networks(call: Call) -> web.StreamResponse:
 
 async def create(call: Call) -> web.StreamResponse:
     """Begin a network: the swarm's if it is to be an overlay or of the swarm's scope, and more than a configuration."""
-    body = await call.body(NetworkBody)
+    body = await handle_networks.network_body(call)
     if not body.config_only and (body.driver == "overlay" or body.scope == "swarm"):
         await _check_free(call, body.name)
         return await handle_networks.create(call)

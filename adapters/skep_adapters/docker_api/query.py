@@ -4,6 +4,7 @@ import re
 
 from skep.model.ids import Position
 
+from skep_adapters.docker_api import go_json
 from skep_adapters.docker_api.errors import bad_request
 
 _UNSIGNED = re.compile(r"[0-9]+")
@@ -26,7 +27,7 @@ def version(kind: str, text: str) -> Position:
         return Position(int(text))
     if kind in ("secret", "config"):
         raise bad_request(f"invalid {kind} version")
-    raise bad_request(f"invalid {kind} version '{text}': strconv.ParseUint: parsing \"{text}\": {problem}")
+    raise bad_request(f"invalid {kind} version '{text}': strconv.ParseUint: parsing {go_json.quoted(text)}: {problem}")
 
 
 def truth(name: str, text: str, *, short: bool = False) -> bool:
@@ -35,7 +36,7 @@ def truth(name: str, text: str, *, short: bool = False) -> bool:
         return True
     if not text or text in _FALSE:
         return False
-    why = "" if short else f': strconv.ParseBool: parsing "{text}": invalid syntax'
+    why = "" if short else f": strconv.ParseBool: parsing {go_json.quoted(text)}: invalid syntax"
     raise bad_request(f"invalid value for {name}: {text}{why}")
 
 

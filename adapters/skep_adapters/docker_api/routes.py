@@ -135,6 +135,7 @@ _ROUTES = (
     _route("GET", "/skep/services/{ref}/updates", handle_updates.history),
     _route("POST", "/skep/services/{ref}/rollback", handle_updates.rollback),
     _route("POST", "/skep/services/{ref}/rebalance", handle_updates.rebalance),
+    Route(("OPTIONS",), re.compile(".*"), handle_system.options),
     _found("/distribution/(?P<ref>.+)/json", handle_distribution.inspect),
 )
 

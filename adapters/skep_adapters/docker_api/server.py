@@ -23,6 +23,7 @@ from skep_adapters.docker_api.backend import Backend
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.connections import Connections
 from skep_adapters.docker_api.errors import PAGE_NOT_FOUND, as_api_error
+from skep_adapters.docker_api.expectations import expects_what_nobody_does
 from skep_adapters.docker_api.http_request import HEADERS, PEER
 from skep_adapters.docker_api.loopback import LOOPBACK, from_a_page, is_loopback
 from skep_adapters.docker_api.passthrough_engine import EngineUnreachable, LocalEngine, local_engine
@@ -150,6 +151,8 @@ class DockerApi:
         headers = request[HEADERS] = {"Server": f"skep/{VERSION} (linux)"}
         if request[PEER] == LOOPBACK and from_a_page(request.headers):
             return error_answer("no web page may ask this server", 403)
+        if expects_what_nobody_does(request):
+            return web.Response(status=417)
         version, path = _split(request.path)
         found = routes.find(request.method, path, engine=engine is not None)
         if found is None:

@@ -5,6 +5,8 @@ import re
 
 from skep.model.ids import NANOSECONDS, Instant
 
+from skep_adapters.docker_api import go_json
+
 _ZERO = "0001-01-01T00:00:00Z"
 _SECONDS = re.compile(r"[+-]?[0-9]+")
 
@@ -40,9 +42,9 @@ def parse_timestamp(text: str) -> Instant:
     """
     seconds, _, fraction = text.partition(".")
     if not _SECONDS.fullmatch(seconds):
-        raise ValueError(f'strconv.ParseInt: parsing "{seconds}": invalid syntax')
+        raise ValueError(f"strconv.ParseInt: parsing {go_json.quoted(seconds)}: invalid syntax")
     if fraction and not fraction.isdecimal():
-        raise ValueError(f'strconv.ParseInt: parsing "{fraction}": invalid syntax')
+        raise ValueError(f"strconv.ParseInt: parsing {go_json.quoted(fraction)}: invalid syntax")
     return Instant(int(seconds) * NANOSECONDS + int(f"{fraction:0<9}"[:9]))
 
 

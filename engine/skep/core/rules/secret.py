@@ -13,6 +13,8 @@ def check_secret(spec: SecretSpec, size: int) -> None:
     """Reject a secret of a wrong name, of no data or too much (`size` in bytes), or of a driver that is not there."""
     check_file_name(spec.name)
     if spec.driver is not None:
+        if not spec.driver.name:
+            raise Rejected.invalid("secret driver must have a name")
         # its data would come from a plugin, of which skep has none
         raise Rejected.unknown(f'plugin "{spec.driver.name}" not found')
     _check_size("secret", size, SECRET_SIZE_LIMIT)
