@@ -78,7 +78,7 @@ REFUSED = (
     Refused(*CONFIG, {"Name": "new", "Data": "?"}, 400, "illegal base64 data at input byte 0"),
     # values that cannot be
     Refused(*SERVICE, template(Runtime="plugin"), 400, "mismatched Runtime and *Spec fields"),
-    Refused(*SERVICE, template(Networks=[{"Target": "net"}]), 404, "network net not found"),
+    Refused(*SERVICE, template(Networks=[{"Target": "net"}]), 500, "network net not found"),
     Refused(*SERVICE, service("a b", "x"), 400, "name must be valid as a DNS name component"),
     Refused(*SERVICE, container(Image="A B"), 400, '"A B" is not a valid repository/tag'),
     Refused(*SERVICE, template(RestartPolicy={"Condition": "often"}), 400, 'invalid RestartCondition: "often"'),

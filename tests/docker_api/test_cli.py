@@ -140,7 +140,8 @@ async def test_lists_are_filtered() -> None:
         assert await lines_of(api, *node, "node.label=zone=a") == ["left"]
         assert await lines_of(api, *node, "role=worker") == ["right"]
         assert await lines_of(api, *node, "name=ri") == ["right"]
-        assert await lines_of(api, *node, "membership=accepted") == ["left", "right"]
+        assert await lines_of(api, *node, "membership=accepted") == ["right"]
+        assert await lines_of(api, *node, "membership=pending") == ["left"]  # its first update makes it so (recorded)
 
 
 async def test_a_node_is_described_drained_and_removed() -> None:
