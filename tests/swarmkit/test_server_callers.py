@@ -64,6 +64,20 @@ async def test_the_session_of_another_node_is_nobodys_to_use() -> None:
         assert await refused(DispatcherStub(others).UpdateTaskStatus(report, timeout=5)) is Status.ABORTED
 
 
+async def test_what_is_no_sessions_id_is_neither_told_nor_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    async with listening() as port:
+        _, worker = await port.joined()
+        dispatcher, made_up = DispatcherStub(worker), "x" * 20_000
+        capsys.readouterr()
+        for call in (
+            dispatcher.Heartbeat(dispatcher_pb2.HeartbeatRequest(session_id=made_up), timeout=5),
+            dispatcher.UpdateTaskStatus(dispatcher_pb2.UpdateTaskStatusRequest(session_id=made_up), timeout=5),
+            dispatcher.Assignments(dispatcher_pb2.AssignmentsRequest(session_id=made_up), timeout=5),
+        ):
+            assert await refused(call) is Status.INVALID_ARGUMENT
+        assert made_up[:200] not in capsys.readouterr().out
+
+
 async def test_lines_of_another_nodes_task_are_refused() -> None:
     async with listening() as port:
         node_id, worker = await port.joined()

@@ -34,7 +34,7 @@ from skep_adapters.swarmkit.render_node import ISSUED, ROTATE, render_node
 from skep_adapters.swarmkit.render_session import render_session
 from skep_adapters.swarmkit.render_spec import render_spec
 from skep_adapters.swarmkit.render_task import render_task
-from skep_adapters.swarmkit.unreadable import Unreadable
+from skep_adapters.swarmkit.unreadable import Unreadable, check_id
 from skep_adapters.swarmkit.wire import dispatcher_grpc, dispatcher_pb2, objects_pb2
 
 _log = structlog.get_logger("skep.swarmkit")
@@ -84,7 +84,7 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         link, node_id = self._link(stream)
         request: dispatcher_pb2.HeartbeatRequest = await asked(stream)
         with _answered(node_id):
-            period_s = await link.heartbeat(request.session_id)
+            period_s = await link.heartbeat(_session_id(request))
         period = Duration()
         period.FromNanoseconds(int(period_s * NANOSECONDS))
         await stream.send_message(dispatcher_pb2.HeartbeatResponse(period=period))
@@ -98,7 +98,7 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         if len(request.updates) > REPORTS_MAX:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, f"{len(request.updates)} reports; the most is {REPORTS_MAX}")
         with _answered(node_id):
-            await link.update_task_status(request.session_id, await _reports(node_id, request))
+            await link.update_task_status(_session_id(request), await _reports(node_id, request))
         await stream.send_message(dispatcher_pb2.UpdateTaskStatusResponse())
 
     async def Assignments(  # noqa: N802 - the protocol's name
@@ -108,7 +108,7 @@ class Dispatcher(dispatcher_grpc.DispatcherBase):
         link, node_id = self._link(stream)
         request: dispatcher_pb2.AssignmentsRequest = await asked(stream)
         with _answered(node_id):
-            async for message in link.assignments(request.session_id):
+            async for message in link.assignments(_session_id(request)):
                 await stream.send_message(render_assignments(message, task=self._task))
                 await anyio.sleep(GATHER_S)
 
@@ -160,6 +160,15 @@ def _answered(node_id: NodeId) -> Iterator[None]:
     except Unreadable as error:
         _log.warning("swarmkit.unreadable", node_id=node_id, reason=str(error))
         raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from None
+
+
+def _session_id(
+    request: dispatcher_pb2.HeartbeatRequest
+    | dispatcher_pb2.UpdateTaskStatusRequest
+    | dispatcher_pb2.AssignmentsRequest,
+) -> str:
+    """Return the session that a worker names: one that is not known is told, and logged."""
+    return check_id(request.session_id, "session_id")
 
 
 async def _reports(node_id: NodeId, request: dispatcher_pb2.UpdateTaskStatusRequest) -> list[TaskReport]:
