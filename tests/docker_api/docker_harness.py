@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -225,7 +225,9 @@ class Served:
         assert status == 200, answer
         return answer
 
-    async def docker(self, *words: str, stdin: str = "", code: int = 0, timeout_s: float = 60) -> str:
+    async def docker(
+        self, *words: str, stdin: str = "", code: int = 0, timeout_s: float = 60, env: Mapping[str, str] | None = None
+    ) -> str:
         """Run the docker CLI; return what it printed (stderr, if it was to fail)."""
         process = await asyncio.create_subprocess_exec(
             DOCKER or "docker",
@@ -233,7 +235,12 @@ class Served:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"DOCKER_HOST": f"unix://{self.path}", "DOCKER_CONFIG": str(self.path.parent), "HOME": "/nowhere"},
+            env={
+                "DOCKER_HOST": f"unix://{self.path}",
+                "DOCKER_CONFIG": str(self.path.parent),
+                "HOME": "/nowhere",
+                **(env or {}),
+            },
         )
         try:
             async with asyncio.timeout(timeout_s):

@@ -82,13 +82,19 @@ async def test_a_stack_that_is_refused_leaves_nothing() -> None:
 
 
 async def test_a_stack_too_large_for_a_record_is_refused_and_its_data_counts_once() -> None:
-    configs = tuple(ConfigSpec(name=f"app_c{n}", labels=LABELS, data=b"x" * 450_000) for n in range(3))
+    configs = tuple(ConfigSpec(name=f"app_c{n}", labels=LABELS, data=b"x" * 450_000) for n in range(5))
     async with Cluster.open() as cluster:
         await cluster.stacks.apply(replace(WHOLE, configs=(*WHOLE.configs, *configs[:2])))
         with pytest.raises(Rejected, match=r"a change of [0-9]+ bytes .* is too large"):
-            await cluster.stacks.apply(
-                replace(WHOLE, name="b", configs=tuple(replace(c, name=f"b{c.name}") for c in configs))
-            )
+            await cluster.stacks.apply(replace(WHOLE, services=(service("other"),), configs=configs[2:]))
+
+
+async def test_what_would_not_be_known_again_is_refused() -> None:
+    async with Cluster.open() as cluster:
+        with pytest.raises(Rejected, match="app_net does not bear the label of stack app"):
+            await cluster.stacks.apply(replace(WHOLE, networks=(NetworkSpec(name="app_net"),)))
+        with pytest.raises(Rejected, match="a stack's name has 1 to 60 characters"):
+            await cluster.stacks.apply(StackSpec(name=""))
 
 
 async def test_what_is_so_already_is_left_alone() -> None:

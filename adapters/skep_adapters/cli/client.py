@@ -22,7 +22,7 @@ class DaemonError(Exception):
     """The daemon cannot be reached, or refused; the message says which."""
 
 
-def ask(host: str, method: str, *path: str, **params: object) -> Any:
+def ask(host: str, method: str, *path: str, body: bytes | None = None, **params: object) -> Any:
     """Send a request to the daemon at `host`, or where DOCKER_HOST says, or in ./data; return what it answers.
 
     Raises:
@@ -33,7 +33,7 @@ def ask(host: str, method: str, *path: str, **params: object) -> Any:
     if not where.startswith((UNIX, TCP)) or where in (UNIX, TCP):
         raise OptionError(f"--host {where!r}: must be unix://PATH or tcp://HOST:PORT")
     target = "/".join(quote(part, safe="") for part in path)
-    return asyncio.run(_ask(where, method, target, {name: str(value) for name, value in params.items()}))
+    return asyncio.run(_ask(where, method, target, {name: str(value) for name, value in params.items()}, body))
 
 
 def _connector(where: str) -> tuple[aiohttp.BaseConnector, str]:
@@ -48,7 +48,7 @@ def _connector(where: str) -> tuple[aiohttp.BaseConnector, str]:
     return aiohttp.TCPConnector(ssl=context), f"https://{where.removeprefix(TCP)}"
 
 
-async def _ask(where: str, method: str, target: str, params: dict[str, str]) -> Any:
+async def _ask(where: str, method: str, target: str, params: dict[str, str], body: bytes | None) -> Any:
     try:
         connector, url = _connector(where)
         async with (
@@ -57,7 +57,7 @@ async def _ask(where: str, method: str, target: str, params: dict[str, str]) -> 
                 headers={"User-Agent": f"skep/{VERSION}"},
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             ) as session,
-            session.request(method, f"{url}/{target}", params=params) as response,
+            session.request(method, f"{url}/{target}", params=params, data=body) as response,
         ):
             answer = await response.json(content_type=None)
     except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from skep.core.rejected import Broken
 from skep.ports.event_log import LogDamaged, LogError, LogLocked
 from skep.ports.keyring import KeyringError
+from skep.ports.stack_files import StackFileError
 from skep.runtime.errors import EngineError
 
 from skep_adapters.cli.client import DaemonError
@@ -62,7 +63,7 @@ def _sentence(error: BaseException) -> str | None:
             return f"{error}: stop that process, or choose another directory with --data"
         case LogError() | KeyringError() | EngineError() | SocketInUse() | CatalogError():
             return str(error)
-        case DaemonError() | OptionError():
+        case DaemonError() | OptionError() | StackFileError():
             return str(error)
         case OSError(strerror=str(words)) if error.filename is not None:
             return f"{error.filename}: {words}"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -37,6 +37,9 @@ app = App(
 
 rollback = App(name="rollback", help="Go back to what was before; it is a new change, made like any other.")
 app.command(rollback)
+
+stack = App(name="stack", help="Stacks, each deployed as one change and gone back to as a whole.")
+app.command(stack)
 
 
 @app.command
@@ -89,6 +92,64 @@ def rebalance(
     from skep_adapters.cli import services  # noqa: PLC0415 - likewise
 
     return services.rebalance(service, budget, host)
+
+
+@stack.command(name="deploy")
+def deploy_stack(
+    name: str,
+    *,
+    compose_file: Annotated[
+        tuple[Path, ...],
+        Parameter(
+            name=["--compose-file", "-c"],
+            negative=(),
+            consume_multiple=False,
+            help="A Compose file of version 3; of several, each is laid over those before it.",
+        ),
+    ],
+    env_file: Annotated[
+        tuple[Path, ...],
+        Parameter(negative=(), consume_multiple=False, help="A file of variables, below those of the environment."),
+    ] = (),
+    prune: Annotated[bool, Parameter(negative=(), help="Remove services of the stack that no file names.")] = False,
+    resolve_image: Annotated[
+        Literal["always", "never"], Parameter(help="Whether registries are asked for the digests of images.")
+    ] = "always",
+    host: Host = "",
+) -> int:
+    """Make the stack NAME what Compose files say: all of it, or nothing."""
+    from skep_adapters.cli import stacks  # noqa: PLC0415 - likewise
+
+    return stacks.deploy(name, compose_file, env_file, host, prune=prune, resolve=resolve_image)
+
+
+@stack.command(name="ls")
+def list_stacks(*, host: Host = "") -> int:
+    """Show the stacks that have services."""
+    from skep_adapters.cli import stacks  # noqa: PLC0415 - likewise
+
+    return stacks.list_stacks(host)
+
+
+@stack.command(name="history")
+def stack_history(name: str, *, host: Host = "") -> int:
+    """Show the deployments of the stack NAME, numbered from 1: those of docker stack deploy, too."""
+    from skep_adapters.cli import stacks  # noqa: PLC0415 - likewise
+
+    return stacks.show_history(name, host)
+
+
+@stack.command(name="rollback")
+def rollback_stack(
+    name: str,
+    *,
+    to: Annotated[int, Parameter(help="Number of the deployment, as skep stack history shows it.")],
+    host: Host = "",
+) -> int:
+    """Bring all services of the stack NAME back to what they were after a deployment, by rolling updates."""
+    from skep_adapters.cli import stacks  # noqa: PLC0415 - likewise
+
+    return stacks.roll_back(name, to, host)
 
 
 @app.command

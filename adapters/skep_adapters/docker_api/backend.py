@@ -3,20 +3,23 @@
 Everything may raise `Rejected` and the errors of `skep.runtime.errors`.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from skep.core.changes import Change
 from skep.core.record import Actor
 from skep.core.state import ClusterState
+from skep.history.deployments import Deployment
 from skep.model.ids import ConfigId, Instant, NetworkId, NodeId, Position, SecretId, ServiceId
 from skep.model.network import NetworkSpec
 from skep.model.node import NodeSpec
 from skep.model.secret import ConfigSpec, SecretSpec
 from skep.model.service import ServiceSpec
+from skep.model.stack import StackSpec
 from skep.model.states import Availability
 from skep.model.swarm import SwarmSpec
 from skep.ports.link import LineOptions, LineSelector, PublishedLine
+from skep.runtime.stacks import Deployed, Stack
 
 T = TypeVar("T")
 
@@ -164,6 +167,26 @@ class ConfigsBackend(Protocol):
         ...
 
 
+class StacksBackend(Protocol):
+    """Stacks."""
+
+    async def list(self) -> Sequence[Stack]:
+        """Return the stacks that have services."""
+        ...
+
+    async def apply(self, stack: StackSpec, *, prune: bool, actor: Actor) -> Deployed:
+        """Make a stack what is said, as one change."""
+        ...
+
+    async def history(self, name: str) -> Sequence[Deployment]:
+        """Return the deployments of a stack."""
+        ...
+
+    async def rollback(self, name: str, *, to: int, actor: Actor) -> Deployed:
+        """Bring a stack back to what it was after a deployment."""
+        ...
+
+
 class Backend(Protocol):
     """A cluster, or the absence of one."""
 
@@ -229,6 +252,11 @@ class Backend(Protocol):
 
     async def ready(self, node_id: NodeId, *, timeout_s: float) -> bool:
         """Return whether a node is ready within `timeout_s`."""
+        ...
+
+    @property
+    def stacks(self) -> StacksBackend:
+        """Its stacks."""
         ...
 
     async def read(self, ask: Callable[[ClusterState], T]) -> T:

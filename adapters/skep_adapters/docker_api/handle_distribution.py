@@ -2,12 +2,14 @@
 
 import base64
 import binascii
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
 from skep.core.state import ClusterState
+from skep.model import service as swarm
 from skep.ports.registry import ImageFound, Platform, RegistryError
 
 from skep_adapters.docker_api.answers import json_answer
@@ -21,8 +23,21 @@ class _Described(msgspec.Struct):
     digest: str
 
 
+class _HeardPlatform(msgspec.Struct):
+    architecture: str = ""
+    os: str = ""
+
+
 class _Heard(msgspec.Struct, rename="pascal"):
     descriptor: _Described
+    platforms: list[_HeardPlatform] | None = None
+
+
+#: What is known of an image: its digest, and what it runs on.
+Description = tuple[str, tuple[swarm.Platform, ...]]
+
+#: Of these an image may be for several versions, which it does not say: as Docker's client has it, none is said then.
+_UNSAID = "arm"
 
 
 async def inspect(call: Call) -> web.StreamResponse:
@@ -44,26 +59,41 @@ async def digest_of(call: Call, image: str) -> str:
     Raises:
         ApiError: nobody could say.
     """
+    return (await described(call, image))[0]
+
+
+async def described(call: Call, image: str) -> Description:
+    """Return the digest of an image and what it runs on, as `digest_of` does.
+
+    Raises:
+        ApiError: nobody could say.
+    """
     if call.engine is not None:
         try:
-            return await _digest_by_engine(call, call.engine, image)
+            return await _described_by_engine(call, call.engine, image)
         except EngineGone:
             if call.registry is None:
                 raise
     elif call.registry is None or not await call.read(_has_engines):
-        return ""
-    return (await _looked_up(call, image)).digest
+        return "", ()
+    found = await _looked_up(call, image)
+    return found.digest, _platforms((one.architecture, one.os) for one in found.platforms)
 
 
-async def _digest_by_engine(call: Call, engine: LocalEngine, image: str) -> str:
+async def _described_by_engine(call: Call, engine: LocalEngine, image: str) -> Description:
     said = {"X-Registry-Auth": call.registry_auth} if call.registry_auth else {}
     heard = await engine.ask(f"/distribution/{quote(image)}/json", headers=said)
     if heard.status != web.HTTPOk.status_code:
         raise ApiError(heard.status, f"{image} could not be accessed on a registry")
     try:
-        return msgspec.json.decode(heard.body, type=_Heard).descriptor.digest
+        found = msgspec.json.decode(heard.body, type=_Heard)
     except msgspec.DecodeError as error:
         raise ApiError(502, "the Docker Engine answered something that describes no image") from error
+    return found.descriptor.digest, _platforms((one.architecture, one.os) for one in found.platforms or ())
+
+
+def _platforms(known: Iterable[tuple[str, str]]) -> tuple[swarm.Platform, ...]:
+    return tuple(swarm.Platform("" if arch.lower() == _UNSAID else arch, os) for arch, os in known)
 
 
 async def _looked_up(call: Call, image: str) -> ImageFound:

@@ -30,7 +30,7 @@ async def history(call: Call) -> web.StreamResponse:
 
 async def rollback(call: Call) -> web.StreamResponse:
     """Give a service its spec with the number `to` again."""
-    to = _count(call, "to")
+    to = counted(call, "to")
     service, specs, _ = await _known(call)
     if to > len(specs):
         raise bad_request(f"service {service.spec.name} has no spec {to}: its newest is {len(specs)}")
@@ -40,7 +40,7 @@ async def rollback(call: Call) -> web.StreamResponse:
 
 async def rebalance(call: Call) -> web.StreamResponse:
     """Spread the tasks of a service anew, moving at most `budget` of them."""
-    budget = _count(call, "budget")
+    budget = counted(call, "budget")
     service, *_ = await _known(call)
     await call.cluster.services.rebalance(service.id, budget=budget, actor=call.actor)
     return json_answer({"ID": service.id})
@@ -54,7 +54,8 @@ async def _known(call: Call) -> tuple[Service, list[Position], tuple[Outcome, ..
     return await call.read(ask)
 
 
-def _count(call: Call, name: str) -> int:
+def counted(call: Call, name: str) -> int:
+    """Return a number of the query that counts from 1."""
     text = call.param(name)
     if not _COUNT.fullmatch(text) or not int(text):
         raise bad_request(f"{name} must be a whole number from 1, not {text!r}")

@@ -5,15 +5,12 @@ Later clients ask for the digest themselves, and say it.
 
 from msgspec.structs import replace
 from skep.core.rejected import Rejected
-from skep.core.rules.image import check_image
+from skep.core.rules.image import check_image, familiar
 from skep.model.service import ServiceSpec
 
 from skep_adapters.docker_api.call import Call
 from skep_adapters.docker_api.errors import ApiError
 from skep_adapters.docker_api.handle_distribution import digest_of
-
-#: What an image's name may begin with and is not shown with.
-_SILENT = ("docker.io/", "index.docker.io/")
 
 
 async def pinned(call: Call, spec: ServiceSpec) -> tuple[ServiceSpec, list[str]]:
@@ -32,23 +29,15 @@ async def pinned(call: Call, spec: ServiceSpec) -> tuple[ServiceSpec, list[str]]
     try:
         digest = await digest_of(call, image)
     except ApiError:
-        return spec, [_warning(image)]
+        return spec, [no_digest(image)]
     if not digest:
         return spec, []
-    named = replace(task.container_spec, image=f"{_familiar(image)}@{digest}")
+    named = replace(task.container_spec, image=f"{familiar(image)}@{digest}")
     return replace(spec, task_template=replace(task, container_spec=named)), []
 
 
-def _familiar(image: str) -> str:
-    """Return an image's name as Docker shows it: with a tag, and without what every name may begin with."""
-    for domain in _SILENT:
-        if image.startswith(domain):
-            image = image.removeprefix(domain).removeprefix("library/")
-    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
-
-
-def _warning(image: str) -> str:
-    """Return what Docker warns of."""
+def no_digest(image: str) -> str:
+    """Return what Docker warns of where nobody knows the digest of an image."""
     return (
         f"image {image} could not be accessed on a registry to record\nits digest. Each node will access {image} "
         "independently,\npossibly leading to different nodes running different\nversions of the image.\n"

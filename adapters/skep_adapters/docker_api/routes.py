@@ -18,6 +18,7 @@ from skep_adapters.docker_api import (
     handle_nodes,
     handle_secrets,
     handle_services,
+    handle_stacks,
     handle_swarm,
     handle_system,
     handle_tasks,
@@ -135,6 +136,10 @@ _ROUTES = (
     _route("GET", "/skep/services/{ref}/updates", handle_updates.history),
     _route("POST", "/skep/services/{ref}/rollback", handle_updates.rollback),
     _route("POST", "/skep/services/{ref}/rebalance", handle_updates.rebalance),
+    _route("GET", "/skep/stacks", handle_stacks.list_stacks),
+    _route("POST", "/skep/stacks/{ref}/deploy", handle_stacks.deploy),
+    _route("GET", "/skep/stacks/{ref}/deployments", handle_stacks.history),
+    _route("POST", "/skep/stacks/{ref}/rollback", handle_stacks.rollback),
     Route(("OPTIONS",), re.compile(".*"), handle_system.options),
     _found("/distribution/(?P<ref>.+)/json", handle_distribution.inspect),
 )

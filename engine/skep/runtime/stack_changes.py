@@ -54,15 +54,14 @@ class StackChange(Struct):
     unchanged: list[str] = []
 
 
-def change_for(
-    state: ClusterState, stack: StackSpec, *, draw_id: Callable[[], str], prune: bool, pinned: bool
-) -> StackChange:
-    """Return what makes `stack` of `state`; with `pinned` its images bear digests, and are taken as they are.
+def change_for(state: ClusterState, stack: StackSpec, *, draw_id: Callable[[], str], prune: bool) -> StackChange:
+    """Return what makes `stack` of `state`.
 
     Raises:
         Rejected: it needs what is not there, or is there already and another's.
     """
     change = StackChange()
+    _check_labels(stack)
     present = {s.spec.name: s for s in state.services.values() if stack_of(s.spec.labels) == stack.name}
     for service in present.values() if prune else ():
         if not any(spec.name == service.spec.name for spec in stack.services):
@@ -79,13 +78,24 @@ def change_for(
             change.services.append(CreateService(ServiceId(draw_id()), wanted))
             change.created.append(spec.name)
             continue
-        wanted = _as_before(wanted, known, pinned=pinned)
+        wanted = _as_before(wanted, known)
         if _is_so(state, known, wanted):
             change.unchanged.append(spec.name)
             continue
         change.services.append(UpdateService(known.id, known.version, wanted))
         change.updated.append(spec.name)
     return change
+
+
+def _check_labels(stack: StackSpec) -> None:
+    """Reject what does not bear the stack's label: the stack would not know it again."""
+    labels = [(one.name, one.labels) for one in stack.services]
+    labels += [(one.name, one.labels) for one in stack.networks]
+    labels += [(one.spec.name, one.spec.labels) for one in stack.secrets]
+    labels += [(one.name, one.labels) for one in stack.configs]
+    for name, borne in labels:
+        if stack_of(borne) != stack.name:
+            raise Rejected.invalid(f"{name} does not bear the label of stack {stack.name}", bare=True)
 
 
 def _networks(state: ClusterState, stack: StackSpec, change: StackChange, draw_id: Callable[[], str]) -> None:
@@ -181,11 +191,12 @@ def _credentialed(container: ContainerSpec, config_ids: dict[str, ConfigId]) -> 
     return replace(container, privileges=replace(privileges, credential_spec=replace(credential, config=known)))
 
 
-def _as_before(spec: ServiceSpec, service: Service, *, pinned: bool) -> ServiceSpec:
+def _as_before(spec: ServiceSpec, service: Service) -> ServiceSpec:
     """Return `spec` with what no file says: how often it was forced, and the digest that its image was given."""
     task, before = spec.template, service.spec
     container = spec.container
-    if not pinned and (before.labels or {}).get(IMAGE_LABEL) == container.image:
+    said = (spec.labels or {}).get(IMAGE_LABEL)
+    if "@" not in container.image and said is not None and (before.labels or {}).get(IMAGE_LABEL) == said:
         container = replace(container, image=before.container.image)
     return replace(
         spec,

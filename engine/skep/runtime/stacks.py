@@ -118,18 +118,15 @@ class Stacks:
         deployed = await self.apply(read.stack, prune=prune, actor=actor)
         return replace(deployed, warnings=(*read.warnings, *deployed.warnings))
 
-    async def apply(
-        self, stack: StackSpec, *, prune: bool = False, pinned: bool = False, actor: Actor = EMBEDDED
-    ) -> Deployed:
+    async def apply(self, stack: StackSpec, *, prune: bool = False, actor: Actor = EMBEDDED) -> Deployed:
         """Make a stack what `stack` says, as one change.
 
-        Images that have their digest are taken as they are with `pinned`. Without, one that is as the file said at the
-        last deployment keeps the digest that it had.
+        An image without a digest, which is what it was at the last deployment, keeps the digest that it has.
         """
         _check_name(stack.name)
         return await self._change(
             f"deploy:{stack.name}",
-            lambda state: change_for(state, stack, draw_id=self._home.ids.new, prune=prune, pinned=pinned),
+            lambda state: change_for(state, stack, draw_id=self._home.ids.new, prune=prune),
             actor,
         )
 

@@ -17,6 +17,9 @@ _PATH_PART = re.compile(r"[a-z0-9]+(?:(?:\.|__|_|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}")
 #: Digests are checked by algorithm; these are the registered ones, with the length of their hex.
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}")
+#: What a name may begin with and is not shown with.
+_SILENT = ("docker.io/", "index.docker.io/")
+
 #: A bare id is no name.
 _ID = re.compile(r"[a-f0-9]{64}")
 
@@ -45,3 +48,13 @@ def _is_reference(reference: str) -> bool:
         and (not colon or _TAG.fullmatch(tag) is not None)
         and len(domain) + len(name) < NAME_MAX
     )
+
+
+def familiar(reference: str) -> str:
+    """Return an image as Docker's clients name it: with a tag or a digest, without what every name may begin with."""
+    if _ID.fullmatch(reference) or not _is_reference(reference):
+        return reference
+    for domain in _SILENT:
+        if reference.startswith(domain):
+            reference = reference.removeprefix(domain).removeprefix("library/")
+    return reference if "@" in reference or ":" in reference.rpartition("/")[2] else f"{reference}:latest"
