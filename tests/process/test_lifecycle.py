@@ -8,6 +8,7 @@ import pytest
 from process_harness import exists, new_marker, running, shell, until_gone, with_marker
 from skep.model.container import ContainerSpec
 from skep.ports.executor import TaskFailed, TaskRejected
+from skep.runtime.task_addresses import TaskAddresses
 
 
 async def test_a_task_that_ends_well_is_complete(tmp_path: Path) -> None:
@@ -232,3 +233,15 @@ async def test_the_node_describes_the_machine(tmp_path: Path) -> None:
         assert node.resources.memory_bytes > 10**8
         assert node.engine is not None
         assert node.engine.engine_version.startswith("skep ")
+
+
+async def test_a_task_finds_its_own_address_which_is_free_again_once_it_is_removed(tmp_path: Path) -> None:
+    addresses = TaskAddresses("127.100.0.0/30")
+    async with running(tmp_path, addresses=addresses) as cluster:
+        script = shell("echo $SKEP_TASK_ADDR", env=("SKEP_TASK_ADDR=1.2.3.4",))
+        assert await cluster.output(script) == "127.100.0.1\n"
+        second = await cluster.started(script)
+        await second.wait()
+        assert cluster.lines.text(second.task_id) == "127.100.0.2\n"
+        await second.remove()
+        assert len(addresses) == 1

@@ -31,13 +31,16 @@ def unsupported(options: UpOptions, engine: Path | None) -> Callable[[ServiceSpe
 
 
 def _processes(directory: Path, catalogue: Path | None) -> ExecutorFactory:
+    from skep.runtime.task_addresses import TaskAddresses  # noqa: PLC0415 - only this kind needs it
+
     from skep_adapters.process.catalog import Catalog  # noqa: PLC0415 - only this kind needs it
     from skep_adapters.process.executor import ProcessExecutor  # noqa: PLC0415 - likewise
 
+    addresses = TaskAddresses()
     catalog = Catalog.load(catalogue) if catalogue is not None else None
 
     def make(name: str, _number: int) -> Executor:
-        return ProcessExecutor(directory / name, catalog=catalog, hostname=name)
+        return ProcessExecutor(directory / name, catalog=catalog, hostname=name, addresses=addresses)
 
     return make
 

@@ -13,6 +13,7 @@ from skep.model.ids import ConfigId, SecretId
 from skep.model.node import NodeDescription
 from skep.ports.executor import LineSink, TaskFailed
 from skep.ports.link import AssignedConfig, AssignedSecret, AssignedTask
+from skep.runtime.task_addresses import TaskAddresses
 
 from skep_adapters.process.catalog import Catalog, Image
 from skep_adapters.process.controller import ProcessController
@@ -46,6 +47,7 @@ class ProcessExecutor:
     `state_dir` is this agent's alone. `catalog` says what images stand for. `hostname` overrides the machine's.
     `run_dir` is where secrets and configs are written, on tmpfs; by default the first that fits.
     `now` gives the time of lines, in nanoseconds since the epoch. `stop_s` is the longest grace of tasks at `aclose`.
+    `addresses` gives each task a loopback address of its own; it is shared by the executors of a machine.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class ProcessExecutor:
         run_dir: Path | None = None,
         now: Callable[[], int] = time.time_ns,
         stop_s: float = STOP_S,
+        addresses: TaskAddresses | None = None,
     ) -> None:
+        self._addresses = addresses
         self._stop_s = stop_s
         self._state_dir = state_dir.absolute()
         self._catalog = catalog if isinstance(catalog, Catalog) else Catalog(catalog)
@@ -160,6 +164,8 @@ class ProcessExecutor:
 
     def _forget(self, gone: ProcessController) -> None:
         self._controllers.pop(gone.task_id, None)
+        if self._addresses is not None:
+            self._addresses.free(gone.task_id)
 
     def _claim(self) -> None:
         """Hold the state directory: a second agent would take our tasks for its leftovers."""
@@ -187,7 +193,7 @@ class ProcessExecutor:
         remove_tree(self._work_dir)
 
     def _write_recipe(self, task: AssignedTask) -> Recipe:
-        recipe = write_recipe(task, self._catalog)
+        recipe = write_recipe(task, self._catalog, addr=self._addresses.give(task.id) if self._addresses else "")
         for name in recipe.ignored:
             if name not in self._warned:
                 self._warned.add(name)

@@ -20,6 +20,7 @@ from skep.model.container import (
 from skep.model.service import Limits, ResourceRequirements, TaskSpec
 from skep.ports.executor import TaskRejected
 from skep.ports.link import AssignedTask
+from skep.runtime import task_addresses
 
 from skep_adapters.process import words
 from skep_adapters.process.catalog import Catalog, Image
@@ -50,8 +51,8 @@ class Recipe(Struct, frozen=True):
     ignored: tuple[str, ...]
 
 
-def write_recipe(task: AssignedTask, catalog: Catalog) -> Recipe:
-    """Return what to run for `task`.
+def write_recipe(task: AssignedTask, catalog: Catalog, *, addr: str = "") -> Recipe:
+    """Return what to run for `task`, which has the address `addr` to itself.
 
     Raises:
         TaskRejected: it asks for what a process cannot have, or there is nothing to run.
@@ -71,7 +72,7 @@ def write_recipe(task: AssignedTask, catalog: Catalog) -> Recipe:
     privileges = spec.privileges
     return Recipe(
         argv=argv,
-        env=_environment(task, spec, image),
+        env=_environment(task, spec, image, addr),
         dir=spec.dir or image.dir,
         user=spec.user or image.user,
         groups=spec.groups,
@@ -95,7 +96,7 @@ def _argv(spec: ContainerSpec, image: Image | None) -> tuple[str, ...]:
     return argv
 
 
-def _environment(task: AssignedTask, spec: ContainerSpec, image: Image) -> dict[str, str]:
+def _environment(task: AssignedTask, spec: ContainerSpec, image: Image, addr: str) -> dict[str, str]:
     """Return the image's variables, then the spec's, then ours; a name without `=` in the spec takes one away."""
     env = {"PATH": PATH, "HOSTNAME": spec.hostname or task.node_hostname, **image.env}
     for said in spec.env:
@@ -105,6 +106,8 @@ def _environment(task: AssignedTask, spec: ContainerSpec, image: Image) -> dict[
         else:
             env.pop(name, None)
     env |= _place(task)
+    if addr:
+        env[task_addresses.VARIABLE] = addr
     for name, value in env.items():
         if not name or "\0" in name + value:
             raise TaskRejected(f"environment variable {name!r}: its name is empty or it holds a null byte")
