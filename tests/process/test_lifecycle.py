@@ -244,4 +244,4 @@ async def test_a_task_finds_its_own_address_which_is_free_again_once_it_is_remov
         await second.wait()
         assert cluster.lines.text(second.task_id) == "127.100.0.2\n"
         await second.remove()
-        assert len(addresses) == 1
+        assert addresses.taken == 1

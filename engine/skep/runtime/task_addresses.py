@@ -51,7 +51,9 @@ class TaskAddresses:
         if addr is not None:
             self._freed.append(addr)
 
-    def __len__(self) -> int:
+    @property
+    def taken(self) -> int:
+        """How many are given."""
         return len(self._given)
 
     def _next(self) -> str:
