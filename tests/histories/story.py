@@ -1,4 +1,4 @@
-"""The story that a golden history records: every kind of event, and every plan, over four lives of one engine."""
+"""The story that a golden history records: every kind of event, and every plan, over five lives of one engine."""
 
 import asyncio
 
@@ -21,8 +21,9 @@ from skep.model.service import (
     SpreadOver,
     UpdateConfig,
 )
+from skep.model.stack import StackSpec
 from skep.model.states import Availability, Mode, TaskState
-from skep.model.swarm import CaConfig
+from skep.model.swarm import CaConfig, EncryptionConfig
 from skep.model.task import TaskStatus
 from skep.ports.link import AssignedTask
 from skep.runtime.simulated import Behaviour, describe_node
@@ -200,6 +201,34 @@ async def second_life(cluster: Cluster) -> None:
     await cluster.networks.remove(small)
 
 
+async def private_life(cluster: Cluster) -> None:
+    """Credentials for registries, networks of the engines' own, a stack that goes back, and a lock."""
+    private = updating("private", "registry.example.org/demo")
+    service = await cluster.services.create(private, registry_auth="b25l")
+    await cluster.converged("private")
+    for image, auth in (("registry.example.org/slow", "dHdv"), ("registry.example.org/demo", "")):
+        known = await cluster.services.get("private")
+        await cluster.services.update(service, known.version, updating("private", image), registry_auth=auth)
+        await cluster.converged("private")
+    await cluster.services.rollback(service, (await cluster.services.get("private")).version)
+    await cluster.services.create(service_spec("hosted", "demo", networks=["host"]))
+    labels = {"com.docker.stack.namespace": "app"}
+    for replicas in (1, 3):
+        web = service_spec("app_web", "demo", replicas=replicas, networks=["app_back"], labels=labels)
+        back = replace(network_spec("app_back"), labels=labels)
+        await cluster.stacks.apply(StackSpec("app", services=(web,), networks=(back,)))
+        await cluster.converged("app_web")
+    await cluster.stacks.rollback("app", to=1)
+    await cluster.converged("app_web")
+    await cluster.stacks.remove("app")
+    await asyncio.sleep(10)
+    swarm = await cluster.swarm.inspect()
+    locking = replace(swarm.spec, encryption_config=EncryptionConfig(auto_lock_managers=True))
+    await cluster.swarm.update(swarm.version, locking)
+    swarm = await cluster.swarm.inspect()
+    await cluster.swarm.update(swarm.version, replace(swarm.spec, encryption_config=EncryptionConfig()))
+
+
 async def third_life(cluster: Cluster) -> None:
     """Nodes that come and go: one is silent for longer than a day, and the root is replaced."""
     await rotate(cluster)
@@ -247,4 +276,10 @@ def _host_port(port: int) -> PortConfig:
 
 
 #: The lives, each with its nodes.
-LIVES = ((first_life, NODES[:3]), (second_life, NODES), (third_life, NODES[:3]), (fourth_life, NODES))
+LIVES = (
+    (first_life, NODES[:3]),
+    (second_life, NODES),
+    (private_life, NODES),
+    (third_life, NODES[:3]),
+    (fourth_life, NODES),
+)
