@@ -68,7 +68,7 @@ async def test_a_caller_does_not_wait_for_all_that_are_out_of_reach(port: int, m
     monkeypatch.setattr(gossip, "FIND_S", 0.3)
     addrs = [f"127.0.0.{number}" for number in range(2, 6)]
     async with Cluster.open() as cluster:
-        await engines_at(cluster, *addrs)
+        await engines_at(cluster, ADDR, *addrs)
         with ExitStack() as stack:
             for addr in addrs:  # its queue is full, so it answers nobody: as if packets went nowhere
                 full = stack.enter_context(socket.socket())
@@ -79,7 +79,28 @@ async def test_a_caller_does_not_wait_for_all_that_are_out_of_reach(port: int, m
                 began = time.monotonic()
                 with pytest.raises(anyio.EndOfStream):
                     await caller.receive()
-                assert time.monotonic() - began < 3
+                assert 0.2 < time.monotonic() - began < 3
+
+
+async def test_a_caller_that_is_no_engine_of_the_swarm_is_passed_on_to_nobody(port: int) -> None:
+    taken: list[anyio.abc.SocketStream] = []
+
+    async def take(stream: anyio.abc.SocketStream) -> None:
+        taken.append(stream)
+        await stream.aclose()
+
+    async with Cluster.open() as cluster:
+        await engines_at(cluster, "127.0.0.3")
+        async with (
+            await anyio.create_tcp_listener(local_host="127.0.0.3", local_port=port) as listener,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(listener.serve, take)
+            async with gossip.passed_on(cluster.engine, ADDR):
+                await heard_out(port)
+                await anyio.sleep(0.1)
+            assert not taken
+            group.cancel_scope.cancel()
 
 
 async def test_callers_that_are_gone_at_once_end_nothing(port: int) -> None:

@@ -1,8 +1,9 @@
 """The gossip seed: engines look for each other at their managers' addresses, port 7946, and no gossip is spoken here.
 
-What comes in is passed on to another engine that lives. From it the caller learns of all others, and then they talk to
-each other. Where there is no other, the connection is closed, and the caller asks again in a minute. An engine on the
-manager's own address is the seed itself, and nothing is passed on.
+What comes in from an engine's address is passed on to another engine that lives. From it the caller learns of all
+others, and then they talk to each other. Where there is no other, the connection is closed, and the caller asks again
+in a minute. An engine on the manager's own address is the seed itself, and nothing is passed on. Whoever is no engine
+of the swarm is led nowhere, and takes no engine's place.
 """
 
 import asyncio
@@ -52,6 +53,8 @@ async def passed_on(engine: Engine, host: str) -> AsyncIterator[None]:
 
     async def serve(caller: SocketStream) -> None:
         async with caller:
+            if not _is_member(engine.writer.state, _whence(caller)):
+                return
             with contextlib.suppress(anyio.WouldBlock):
                 callers.acquire_nowait()
                 try:
@@ -79,10 +82,7 @@ async def _accept(
 
 
 async def _serve(engine: Engine, caller: SocketStream) -> None:
-    peer = caller.extra(SocketAttribute.remote_address, None)  # noqa: S610 - this is no query
-    if peer is None:  # it has gone already
-        return
-    others = _living(engine.writer.state, str(peer[0]))
+    others = _living(engine.writer.state, _whence(caller))
     random.shuffle(others)  # any of them does; not always the same one
     other = None
     with anyio.move_on_after(FIND_S):
@@ -92,6 +92,12 @@ async def _serve(engine: Engine, caller: SocketStream) -> None:
     async with other:
         with anyio.move_on_after(TALK_S), contextlib.suppress(OSError, anyio.BrokenResourceError):
             await asyncio.gather(_pipe(caller, other), _pipe(other, caller))
+
+
+def _whence(caller: SocketStream) -> str:
+    """Return the address that a caller has; empty if it has gone already."""
+    peer = caller.extra(SocketAttribute.remote_address, None)  # noqa: S610 - this is no query
+    return str(peer[0]) if peer is not None else ""
 
 
 async def _reached(addrs: list[str]) -> SocketStream | None:
@@ -108,6 +114,11 @@ async def _pipe(source: SocketStream, target: SocketStream) -> None:
             await target.send(await source.receive(CHUNK_BYTES))
     with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
         await target.send_eof()
+
+
+def _is_member(state: ClusterState, whence: str) -> bool:
+    """Whether an engine of the swarm has this address: that is the one by which it reaches the manager."""
+    return any(node.certified and node.status.addr == whence for node in state.nodes.values()) and bool(whence)
 
 
 def _living(state: ClusterState, whence: str) -> list[str]:
