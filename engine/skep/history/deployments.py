@@ -11,7 +11,7 @@ as one deployment as long as
 What a plan does of its own (an update that fails goes back) belongs to no deployment; the next one begins from it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -100,14 +100,6 @@ async def read_history(log: EventLog, name: str, positions: Sequence[Position]) 
     for position in positions:
         for recorded in await log.read(Position(position - 1), limit=1):
             folding.take(decode_record(recorded.body))
-    return folding.end()
-
-
-def history_of(name: str, records: Iterable[Record]) -> StackHistory:
-    """Return the history of a stack, which these records tell, in their order."""
-    folding = _Folding(name)
-    for record in records:
-        folding.take(record)
     return folding.end()
 
 
