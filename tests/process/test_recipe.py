@@ -185,8 +185,8 @@ def test_mounts_are_rejected_by_name(kind: str) -> None:
 
 
 def test_what_is_left_undone_is_named() -> None:
-    spec = ContainerSpec(command=("x",), healthcheck=HealthConfig(test=("CMD", "y")), read_only=True)
-    assert write_recipe(task_of(spec), CATALOG).ignored == ("Healthcheck", "ReadOnly")
+    spec = ContainerSpec(command=("x",), tty=True, read_only=True)
+    assert write_recipe(task_of(spec), CATALOG).ignored == ("TTY", "ReadOnly")
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,12 @@ from skep.model.service import PortConfig
 from skep.model.task import ContainerStatus
 from skep.ports.executor import TaskFailed
 from skep.ports.link import AssignedTask
+from skep.runtime.health import UNHEALTHY, HealthCheck
 
 from skep_adapters.process import words
 from skep_adapters.process.launch import Launch
 from skep_adapters.process.private_files import PrivateFile, PrivateFiles, remove_tree
+from skep_adapters.process.probe import probe
 from skep_adapters.process.recipe import Recipe
 from skep_adapters.process.run import Place, Run
 from skep_adapters.process.users import Account, UnknownUserError, find_account
@@ -57,6 +59,9 @@ class ProcessController:
         self._recipe: Recipe | None = None
         self._folders: dict[str, str] = {}
         self._run: Run | None = None
+        #: What is asked of the task while it runs, if anything is; `_checked` when no probe runs any more.
+        self.health: HealthCheck | None = None
+        self._checked = asyncio.Event()
         self._stopping = self._signalled = False
 
     @property
@@ -107,7 +112,7 @@ class ProcessController:
         self._recipe = recipe
 
     async def start(self) -> None:
-        """Start it; return once the program runs.
+        """Start it; return once the program runs and is healthy, or ended well without having been.
 
         Raises:
             TaskFailed: it did not come to that.
@@ -116,11 +121,17 @@ class ProcessController:
             if self._stopping:
                 raise TaskFailed("the task was stopped before it started")
             await self.prepare()
-            run = self._run = Run(self._task.id, self._place, self._launch())
+            launch = self._launch()
+            run = Run(self._task.id, self._place, launch)
+            if self._recipe is not None and (plan := self._recipe.health) is not None:
+                self.health = HealthCheck(plan, lambda: probe(self._place, launch | {"argv": plan.test}))
             self._begin(self._see_through(run))
+            self._run = run
         await self._run.started.wait()
         if self._run.failure is not None and not self._run.ran:
             raise self._run.failure
+        if self.health is not None and not await self.health.known():
+            await self.wait()
 
     async def wait(self) -> None:
         """Return when it ended with exit code 0 and its last line was handed over.
@@ -131,15 +142,21 @@ class ProcessController:
         if self._run is None:
             raise TaskFailed("the task was not started")
         await self._run.ended.wait()
+        await self._checked.wait()
         if self._run.failure is not None:
-            raise self._run.failure
+            raise self._failure(self._run.failure)
 
     async def stop(self, grace_s: float) -> None:
         """Send its stop signal; after `grace_s` seconds kill all of it. Returns when nothing of it runs."""
         self._stopping = True
         run = self._run
-        if run is None or run.dead.is_set():
+        if run is None:
             return
+        if not run.dead.is_set():
+            await self._stop_run(run, grace_s)
+        await self._checked.wait()
+
+    async def _stop_run(self, run: Run, grace_s: float) -> None:
         try:
             async with asyncio.timeout(max(grace_s, 0.0)):
                 if not self._signalled and grace_s > 0:
@@ -165,12 +182,46 @@ class ProcessController:
     async def _see_through(self, run: Run) -> None:
         """Drive the run to its end; what it was told in confidence ends with it."""
         try:
-            await run.drive()
+            if self.health is None:
+                self._checked.set()
+                await run.drive()
+            else:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._check_while_alive(run, self.health))
+                    await run.drive()
         finally:
             try:
                 self._private.remove(self.task_id)
             except OSError as error:  # `remove` tries again, and so does the next `open`
                 _log.warning("process.secrets_not_removed", task_id=self.task_id, error=str(error))
+
+    async def _check_while_alive(self, run: Run, health: HealthCheck) -> None:
+        """Probe the task; when it is dead, no probe runs any more."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                checking = tasks.create_task(self._check(run, health))
+                await run.dead.wait()
+                checking.cancel()
+        finally:
+            health.end()
+            self._checked.set()
+
+    async def _check(self, run: Run, health: HealthCheck) -> None:
+        """Probe the task until it is unhealthy; then stop it."""
+        await run.started.wait()
+        if not run.ran:
+            return
+        await health.run()
+        # only the codes: what a probe printed may be secret
+        codes = [probed.exit_code for probed in health.probes]
+        _log.info("process.unhealthy", task_id=self.task_id, exit_codes=codes)
+        await self._stop_run(run, self.grace_s)
+
+    def _failure(self, failure: TaskFailed) -> TaskFailed:
+        """Return how it ended, and that this was for its health."""
+        if self.health is None or not self.health.unhealthy:
+            return failure
+        return TaskFailed(f"{failure}: {UNHEALTHY}", exit_code=failure.exit_code)
 
     def _launch(self) -> dict[str, Any]:
         """Return what the keeper is told, and make the task's own directory if it needs one.

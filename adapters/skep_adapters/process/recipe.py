@@ -21,6 +21,7 @@ from skep.model.service import Limits, ResourceRequirements, TaskSpec
 from skep.ports.executor import TaskRejected
 from skep.ports.link import AssignedTask
 from skep.runtime import task_addresses
+from skep.runtime.health import HealthPlan, health_plan
 
 from skep_adapters.process import words
 from skep_adapters.process.catalog import Catalog, Image
@@ -48,6 +49,7 @@ class Recipe(Struct, frozen=True):
     stop_signal: int
     rlimits: tuple[tuple[int, int, int], ...]
     no_new_privileges: bool
+    health: HealthPlan | None
     ignored: tuple[str, ...]
 
 
@@ -79,6 +81,7 @@ def write_recipe(task: AssignedTask, catalog: Catalog, *, addr: str = "") -> Rec
         stop_signal=words.stop_signal(spec.stop_signal or image.stop_signal),
         rlimits=tuple(_rlimits(spec)),
         no_new_privileges=privileges is not None and privileges.no_new_privileges,
+        health=_health(spec),
         ignored=tuple(fields_without_effect(task.template.spec)),
     )
 
@@ -132,12 +135,16 @@ def _rlimits(spec: ContainerSpec) -> Iterator[tuple[int, int, int]]:
         yield number, limit.soft, limit.hard
 
 
+def _health(spec: ContainerSpec) -> HealthPlan | None:
+    try:
+        return health_plan(spec.healthcheck)
+    except ValueError as error:
+        raise TaskRejected(str(error)) from None
+
+
 def fields_without_effect(task: TaskSpec) -> Iterator[str]:
     """Yield the names of fields that were said and that a process without namespaces and cgroup goes without."""
     container = task.container_spec or ContainerSpec()
-    healthcheck = container.healthcheck
-    if healthcheck is not None and healthcheck.test not in ((), ("NONE",)):
-        yield "Healthcheck"
     privileges = container.privileges or Privileges()
     resources = task.resources or ResourceRequirements()
     for name, said in (
