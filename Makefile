@@ -50,6 +50,9 @@ test: $(VENV)/installed-test
 	$(call stage,tests with daemons,pytest -n $(JOBS) -q -r fEs $(SLOW))
 	$(call stage,tests with engines,pytest -q -r fEs $(filter-out $(TROUBLE),$(wildcard $(ENGINES)test_*.py)))
 	$(call stage,tests with engines in trouble,pytest -q -r fEs $(TROUBLE))
+	$(call stage,parity 1 of 3,$(BIN)/python -m tests.parity --part 1/3 --jobs $(JOBS))
+	$(call stage,parity 2 of 3,$(BIN)/python -m tests.parity --part 2/3 --jobs $(JOBS))
+	$(call stage,parity 3 of 3,$(BIN)/python -m tests.parity --part 3/3 --jobs $(JOBS))
 
 # the figures, as tables, as JSON in benchmarks/results, and as a picture
 bench: $(VENV)/installed-bench

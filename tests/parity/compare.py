@@ -39,6 +39,8 @@ class Comparison(NamedTuple):
     steps: int
     exchanges: int
     differences: tuple[Difference, ...]
+    #: all that the reference says anywhere, and all that the other says, by line, as `spoken` returns it
+    said: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
 
 class _Renaming:
@@ -85,7 +87,18 @@ def compared(reference: list[Row], other: list[Row]) -> Comparison:
         ]
         if lines := _lines(_typed(step), _typed(found[0]), renaming):
             differences.append(Difference(number, cli, "cli", lines))
-    return Comparison(steps, exchanges, tuple(differences))
+    return Comparison(steps, exchanges, tuple(differences), (_said(sides[0]), _said(sides[1])))
+
+
+def spoken(line: str) -> list[str]:
+    """Return what a line says, wherever it stands: each cell of a table's row by itself."""
+    bare = line.strip().removesuffix(",")
+    return [re.sub(r"\d+", "n", cell.strip('" ')) for cell in bare.split("  ")] if "  " in bare else [bare]
+
+
+def _said(steps: Mapping[int, tuple[Any, list[Any]]]) -> frozenset[str]:
+    texts = (_text(value) for step, asked in steps.values() for value in (_typed(step), *asked))
+    return frozenset(cell for text in texts for line in masked(text).split("\n") for cell in spoken(line))
 
 
 def _steps(rows: list[Row], normal: Normal, words: Words) -> dict[int, tuple[Any, list[Any]]]:
@@ -192,9 +205,13 @@ def _exchanges(theirs: list[Any], ours: list[Any], renaming: _Renaming) -> list[
 
 def _lines(theirs: Any, ours: Any, renaming: _Renaming) -> tuple[str, ...]:
     """Return the lines in which two values differ, as a diff has them."""
-    texts = [json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) for value in (theirs, ours)]
+    texts = [_text(value) for value in (theirs, ours)]
     left, right = (masked(text).split("\n") for text in texts)
     if left == right:
         return tuple(renaming.conflicts(tokens(texts[0]), tokens(texts[1])))
     found = difflib.unified_diff(left, right, lineterm="", n=2)
     return tuple(line for line in found if not line.startswith(("---", "+++", "@@")))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)

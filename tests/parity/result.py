@@ -59,7 +59,7 @@ def judged(name: str, comparison: Comparison, entries: Sequence[Entry]) -> Resul
     listed: Counter[str] = Counter()
     unlisted, met = [], []
     for difference in comparison.differences:
-        entry = reason(entries, name, difference)
+        entry = reason(entries, name, difference, comparison.said)
         if entry is None:
             unlisted.append(difference)
             continue

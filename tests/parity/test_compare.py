@@ -232,6 +232,15 @@ def test_an_entry_covers_only_lines_that_it_names() -> None:
     assert not entry.covers("01", Difference(1, "", "cli", ("  {", '-  "a": 1', '+  "b": 2')))
 
 
+def test_what_only_stands_elsewhere_has_moved_and_what_is_said_nowhere_has_not() -> None:
+    entry = Entry(why="so", kind="noise", what="GET /x", moved=True)
+    theirs = recording(got("/x", [{"State": "failed"}]), got("/y", [{"State": "running"}]))
+    moved = compared(theirs, recording(got("/x", [{"State": "running"}]), got("/y", [{"State": "failed"}])))
+    assert [each.what for each in judged("01", moved, [entry]).unlisted] == ["GET /y"]
+    other = compared(theirs, recording(got("/x", [{"State": "lost"}]), got("/y", [{"State": "running"}])))
+    assert [each.what for each in judged("01", other, [entry]).unlisted] == ["GET /x"]
+
+
 def test_every_entry_is_of_a_scenario_that_there_is() -> None:
     assert {entry.scenario for entry in listed.read()} <= {"", *scenario.names()}
 
