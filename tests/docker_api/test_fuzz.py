@@ -70,6 +70,7 @@ async def asked(drawn: list[Request]) -> None:
     assert report.clean, report.problems
 
 
+@pytest.mark.timeout(3600)  # for what is found is told in its smallest form
 @given(st.lists(requests(), min_size=10, max_size=20))
 @(settings.get_profile("searching") if SEARCHING else STEADY)
 def test_any_request_is_answered_as_swarm_would_and_breaks_nothing(

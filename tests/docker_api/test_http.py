@@ -249,6 +249,31 @@ HEARD: list[tuple[str, str, Any, int, str]] = [
         400,
         "invalid service version '\x1f': strconv.ParseUint: parsing \"\\x1f\": invalid syntax",
     ),
+    ("GET", "/v1.41/services/nope/logs", None, 500, "Bad parameters: you must choose at least one stream"),
+    (
+        "POST",
+        "/v1.41/services/nope/update?version=1&rollback=bogus",
+        {"Name": "web", "TaskTemplate": IMAGE, "Networks": [{"Target": "lost"}]},
+        500,
+        "network lost not found",
+    ),
+    (
+        "POST",
+        "/v1.41/networks/create",
+        {"Name": "n", "Driver": "overlay", "IPAM": {"Config": [{"Gateway": "x"}]}},
+        500,
+        "Invalid subnet  : invalid CIDR address: ",
+    ),
+    *(
+        (
+            "POST",
+            f"/v1.41/{kind}s/kept/update?version=1",
+            {"Labels": {"a": "b"}},
+            400,
+            "rpc error: code = InvalidArgument desc = only updates to Labels are allowed",
+        )
+        for kind in ("secret", "config")
+    ),
     ("OPTIONS", "/v1.99/info", None, 400, "client version 1.99 is too new. Maximum supported API version is 1.44"),
 ]
 
@@ -287,6 +312,8 @@ NOT_IMPLEMENTED = [
 async def test_what_cannot_be_is_refused_with_the_recorded_words() -> None:
     async with served() as api:
         await api.ask("POST", "/services/create", {"Name": "web", "TaskTemplate": IMAGE})
+        for kind in ("secrets", "configs"):
+            await api.ask("POST", f"/{kind}/create", {"Name": "kept", "Data": "eA=="})
         wrong = []
         for method, path, body, status, message in REFUSED + HEARD:
             answer = await api.ask(method, path, body)

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from aiohttp import web
+from skep.core.decide.secret import ONLY_LABELS
 from skep.core.lookup import find_config
+from skep.core.rejected import Rejected
 from skep.core.state import ClusterState
 from skep.model.secret import Config, ConfigSpec
 
@@ -46,6 +48,8 @@ async def update(call: Call) -> web.StreamResponse:
     spec = await call.body(ConfigSpec)
     version = call.version("config")
     config = await call.read(lambda state: find_config(state, call.ref))
+    if not spec.name:  # the embedding API may leave it unsaid
+        raise Rejected.invalid(ONLY_LABELS)
     await call.cluster.configs.update(config.id, version, spec, actor=call.actor)
     return empty_answer()
 

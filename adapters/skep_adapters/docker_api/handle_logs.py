@@ -31,6 +31,7 @@ _COUNT = re.compile(r"[+-]?[0-9]{1,18}")
 
 async def service_lines(call: Call) -> web.StreamResponse:
     """Stream what the tasks of a service printed, and print."""
+    _check_streams(call)
 
     def ask(state: ClusterState) -> tuple[LineSelector, bool]:
         service = find_service(state, call.ref)
@@ -41,6 +42,7 @@ async def service_lines(call: Call) -> web.StreamResponse:
 
 async def task_lines(call: Call) -> web.StreamResponse:
     """Stream what a task printed, and prints."""
+    _check_streams(call)
 
     def ask(state: ClusterState) -> tuple[LineSelector, bool]:
         task = find_task(state, call.ref)
@@ -92,16 +94,19 @@ def _details(published: PublishedLine) -> str:
     return ",".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs)
 
 
-def _options(call: Call) -> LineOptions:
-    stdout, stderr = call.lenient("stdout"), call.lenient("stderr")
-    if not stdout and not stderr:
+def _check_streams(call: Call) -> None:
+    """Refuse who wants nothing, before anything is looked up."""
+    if not call.lenient("stdout") and not call.lenient("stderr"):
         raise ApiError(500, "Bad parameters: you must choose at least one stream")
+
+
+def _options(call: Call) -> LineOptions:
     return LineOptions(
         follow=call.lenient("follow"),
         tail=_tail(call.param("tail")),
         since=_since(call.param("since")),
-        stdout=stdout,
-        stderr=stderr,
+        stdout=call.lenient("stdout"),
+        stderr=call.lenient("stderr"),
     )
 
 

@@ -3,7 +3,7 @@
 from aiohttp import hdrs, web
 from skep.core.lookup import find_network
 from skep.core.rejected import Rejected
-from skep.core.rules.network import IPAM_DRIVERS, LOCAL_NAMES
+from skep.core.rules.network import IPAM_DRIVERS, LOCAL_NAMES, is_subnet
 from skep.core.state import ClusterState
 from skep.model.container import Driver
 from skep.model.network import Ipam, Network, NetworkSpec
@@ -49,6 +49,9 @@ async def create(call: Call) -> web.StreamResponse:
     """Begin a network of the swarm's scope."""
     body = await network_body(call)
     _check(body)
+    for config in body.ipam.config if body.ipam else ():
+        if not is_subnet(config.subnet):  # the embedding API may leave it unsaid
+            raise Rejected.unknown(f"Invalid subnet {config.subnet} : invalid CIDR address: {config.subnet}", bare=True)
     driver = body.ipam.driver or "default" if body.ipam else ""
     ipam = Ipam(driver=Driver(driver, body.ipam.options), configs=body.ipam.config) if body.ipam else None
     spec = NetworkSpec(

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from aiohttp import web
+from skep.core.decide.secret import ONLY_LABELS
 from skep.core.lookup import find_secret
+from skep.core.rejected import Rejected
 from skep.core.state import ClusterState
 from skep.model.secret import Secret, SecretSpec
 
@@ -47,6 +49,8 @@ async def update(call: Call) -> web.StreamResponse:
     body = await call.body(SecretBody)
     version = call.version("secret")
     secret = await call.read(lambda state: find_secret(state, call.ref))
+    if not body.name:  # the embedding API may leave it unsaid
+        raise Rejected.invalid(ONLY_LABELS)
     await call.cluster.secrets.update(secret.id, version, _spec(body), body.data, actor=call.actor)
     return empty_answer()
 

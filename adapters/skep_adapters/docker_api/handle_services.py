@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
+from skep.core.decide.service import as_kept
 from skep.core.lookup import find_service
 from skep.core.rules.service import check_translation
 from skep.core.state import ClusterState
@@ -60,6 +61,7 @@ async def update(call: Call) -> web.StreamResponse:
     version = call.version("service")
 
     def ask(state: ClusterState) -> Service:
+        as_kept(state, spec)  # its networks have to be there, whatever else is wrong
         check_translation(spec)
         return find_service(state, call.ref)
 

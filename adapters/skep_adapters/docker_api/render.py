@@ -68,6 +68,9 @@ _NEVER: dict[type[msgspec.Struct], frozenset[str]] = {swarm.CaConfig: frozenset(
 
 _ABSENT: Any = object()
 
+#: What JSON has too: most of what there is, so it is looked at first.
+_AS_IT_IS = frozenset({bool, dict, int, str, type(None)})
+
 _FLOAT32 = struct.Struct("<f")
 #: less than what rounds to infinity
 _FLOAT32_MAX = 3.4e38
@@ -79,6 +82,8 @@ _WRITTEN_OUT = 1e21
 
 def render(value: Any) -> Any:
     """Return `value`, a struct or a part of one, as JSON's own types in the API's form."""
+    if type(value) in _AS_IT_IS:
+        return value
     match value:
         case msgspec.Struct():
             return _render_struct(value)
@@ -111,7 +116,7 @@ def _render_struct(value: msgspec.Struct) -> dict[str, Any]:
             if always is _ABSENT:
                 continue
             member = always if member is None or member in ("", ()) else member
-        document[name] = render(member)
+        document[name] = member if type(member) in _AS_IT_IS else render(member)
     return document
 
 

@@ -1,6 +1,7 @@
 """Instants as Go writes and reads them."""
 
 import datetime as dt
+import functools
 import re
 
 from skep.model.ids import NANOSECONDS, Instant
@@ -14,6 +15,9 @@ _SECONDS = re.compile(r"[+-]?[0-9]+")
 _PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(h|m(?!s)|s|ms|us|µs|ns)")
 _DURATION = re.compile(f"(?:{_PART.pattern}){{1,8}}")
 _NANOSECONDS = {"h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "µs": 1e3, "ns": 1}
+
+#: Writing a second takes as long as all else of a task: those of a list are few, and come again.
+SECONDS_KEPT = 4_096
 
 #: So much of what is no time is repeated in the complaint.
 MOMENT_CHARS_MAX = 100
@@ -65,5 +69,6 @@ def parse_moment(text: str, now: Instant) -> Instant:
         raise ValueError(f'failed to parse value as time or duration: "{text[:MOMENT_CHARS_MAX]}"') from None
 
 
+@functools.lru_cache(maxsize=SECONDS_KEPT)
 def _to_the_second(seconds: int) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
