@@ -56,7 +56,7 @@ class Manager:
     def __init__(self, name: str, pid: int, socket_path: Path) -> None:
         self.name = name
         self.pid = pid
-        self._socket = socket_path
+        self.socket = socket_path
         self.token = ""
         self.root = ""
 
@@ -68,7 +68,7 @@ class Manager:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return an answer of its API; raises `RuntimeError` if that is an error."""
-        connection = _Unix(self._socket)
+        connection = _Unix(self.socket)
         with contextlib.closing(connection):
             sent = None if body is None else json.dumps(body)
             connection.request(method, f"/v1.41{path}", sent, {"Content-Type": "application/json"})
