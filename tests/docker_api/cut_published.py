@@ -1,7 +1,7 @@
 """Cut the swarm's endpoints out of Docker's published description of its API: `python cut_published.py v1.44.yaml`.
 
 The description is that of github.com/moby/moby, `api/docs/v1.44.yaml` (Apache License 2.0). Only shapes are kept:
-types, names, words to choose from, bounds. Needs PyYAML, which nothing else here does.
+types, names, words to choose from, bounds.
 """
 
 import json
