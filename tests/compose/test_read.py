@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from skep.model.container import Driver
 from skep.model.service import ServiceSpec
 from skep.ports.stack_files import StackFileError, StackRead
 from skep_adapters.compose import ComposeFiles
@@ -97,3 +98,11 @@ def test_files_of_variables() -> None:
 
 def test_a_place_is_written_as_a_path() -> None:
     assert Place("f").at("services").at("web").at("ports").at(0).at("target").shown == "services.web.ports[0].target"
+
+
+async def test_a_secret_of_a_driver_needs_no_file(tmp_path: Path) -> None:
+    got = await read(tmp_path, "secrets: {s: {driver: vault, driver_opts: {a: 1}, labels: [b=c]}}")
+    (secret,) = got.stack.secrets
+    assert (secret.spec.name, secret.data) == ("app_s", b"")
+    assert secret.spec.driver == Driver("vault", {"a": "1"})
+    assert secret.spec.labels == {"b": "c", "com.docker.stack.namespace": "app"}
