@@ -6,7 +6,7 @@ import pytest
 from docker_harness import served, until
 from skep.runtime.simulated import Behaviour, SimulatedExecutor
 from skep.runtime.sources import SystemClock
-from skep_adapters.docker_api import answers
+from skep_adapters.docker_api import answers, rendered_specs
 from skep_adapters.docker_api.answers import chosen
 
 MANY = {
@@ -87,3 +87,21 @@ async def test_order_does_not_depend_on_slices(monkeypatch: pytest.MonkeyPatch) 
     assert await chosen(words, lambda word: word[-1] != "0", str) == expected
     monkeypatch.setattr(answers, "SLICE_LOOKS", 10)
     assert await chosen(words, lambda word: word[-1] != "0", str) == expected
+
+
+async def test_a_list_shows_a_service_as_it_is_now_however_often_it_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendered_specs, "KEPT_MAX", 2)
+    async with served() as api:
+        for name in ("a", "b", "c"):
+            await api.ask("POST", "/services/create", {"Name": name, "TaskTemplate": {"ContainerSpec": {"Image": "x"}}})
+        for turn in range(3):
+            listed = await api.get("/services")
+            assert listed == [await api.get(f"/services/{one['ID']}") for one in listed]
+            assert listed == await api.get("/services")
+            one = listed[turn]
+            one["Spec"]["Labels"]["turn"] = str(turn)
+            path = f"/services/{one['ID']}/update?version={one['Version']['Index']}"
+            assert (await api.ask("POST", path, one["Spec"]))[0] == 200
+            (shown,) = [each for each in await api.get("/services") if each["ID"] == one["ID"]]
+            assert shown["Spec"]["Labels"] == {"turn": str(turn)}
+            assert shown["PreviousSpec"]["Labels"] == {}

@@ -21,6 +21,7 @@ from skep_adapters.docker_api.expectations import CONTINUE, expects_to_go_on
 from skep_adapters.docker_api.filters import Filters
 from skep_adapters.docker_api.filters import parse as parse_filters
 from skep_adapters.docker_api.passthrough_engine import LocalEngine
+from skep_adapters.docker_api.rendered_specs import RenderedSpecs
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
@@ -51,8 +52,11 @@ class Call:
         unsupported: Callable[[ServiceSpec], Sequence[str]] | None = None,
         engine: LocalEngine | None = None,
         registry: Registry | None = None,
+        specs: RenderedSpecs,
         peer: str = "",
     ) -> None:
+        #: writes specs for lists, and knows those that were asked for before
+        self.specs = specs
         self._peer = peer
         self.request = request
         self.cluster = cluster

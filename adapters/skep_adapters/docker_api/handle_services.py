@@ -35,7 +35,7 @@ async def list_services(call: Call) -> web.StreamResponse:
         return [(service, tally(state, service) if counted else None) for service in state.services.values()]
 
     rows = await chosen(await call.read(ask), lambda row: _fits(filters, row[0]), _order(filters))
-    return await list_answer(call.request, rows, lambda row: render_service(row[0], counted=row[1]))
+    return await list_answer(call.request, rows, lambda row: render_service(row[0], counted=row[1], write=call.specs))
 
 
 async def create(call: Call) -> web.StreamResponse:

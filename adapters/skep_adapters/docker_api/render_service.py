@@ -1,5 +1,6 @@
 """Services as the API shows them, and what `insertDefaults` puts where nothing was said."""
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import structs
@@ -30,17 +31,23 @@ _UPDATE = UpdateConfig(
 )
 
 
-def render_service(service: Service, *, counted: Tally | None = None, defaults: bool = False) -> dict[str, Any]:
-    """Return a service; with its tally where the request asks for it."""
+def render_service(
+    service: Service,
+    *,
+    counted: Tally | None = None,
+    defaults: bool = False,
+    write: Callable[[ServiceSpec], Any] = render,
+) -> dict[str, Any]:
+    """Return a service; with its tally where the request asks for it. `write` makes JSON's own types of its specs."""
     document: dict[str, Any] = {
         "ID": service.id,
         "Version": {"Index": service.version},
         "CreatedAt": rfc3339(service.created_at),
         "UpdatedAt": rfc3339(service.updated_at),
-        "Spec": render(with_defaults(service.spec) if defaults else service.spec),
+        "Spec": render(with_defaults(service.spec)) if defaults else write(service.spec),
     }
     if service.previous_spec is not None:
-        document["PreviousSpec"] = render(service.previous_spec)
+        document["PreviousSpec"] = write(service.previous_spec)
     document["Endpoint"] = _endpoint(service)
     if service.update_status is not None:
         document["UpdateStatus"] = _update_status(service.update_status)

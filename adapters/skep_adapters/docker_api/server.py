@@ -28,6 +28,7 @@ from skep_adapters.docker_api.http_request import HEADERS, PEER
 from skep_adapters.docker_api.loopback import LOOPBACK, from_a_page, is_loopback
 from skep_adapters.docker_api.passthrough_engine import EngineUnreachable, LocalEngine, local_engine
 from skep_adapters.docker_api.render_system import API_MIN
+from skep_adapters.docker_api.rendered_specs import RenderedSpecs
 from skep_adapters.docker_api.tls import Certificates, TlsFront
 from skep_adapters.docker_api.unix_socket import claimed
 
@@ -68,6 +69,7 @@ class DockerApi:
         self._unsupported = unsupported
         self._engine = engine
         self._registry = registry
+        self._specs = RenderedSpecs()
         self._cluster = cluster
         self._api_max = api_max
         self._hostname = hostname
@@ -174,6 +176,7 @@ class DockerApi:
             unsupported=self._unsupported,
             engine=engine,
             registry=self._registry,
+            specs=self._specs,
             peer=request[PEER],
         )
         alone = not (self._cluster.active or self._cluster.locked)
