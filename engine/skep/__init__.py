@@ -6,6 +6,8 @@ from skep.model.network import NetworkSpec
 from skep.model.secret import ConfigSpec, SecretSpec
 from skep.model.service import ServiceSpec
 from skep.runtime.cluster import Cluster
+from skep.runtime.coroutines.context import TaskContext
+from skep.runtime.coroutines.images import Images
 from skep.runtime.errors import (
     AlreadyInSwarm,
     EngineError,
@@ -26,6 +28,7 @@ __all__ = [
     "ConfigSpec",
     "EngineError",
     "EngineFailed",
+    "Images",
     "LastManager",
     "NetworkSpec",
     "NoSwarm",
@@ -33,6 +36,7 @@ __all__ = [
     "Rejected",
     "SecretSpec",
     "ServiceSpec",
+    "TaskContext",
     "TimedOut",
     "Unavailable",
     "__version__",

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from skep.model.container import ConfigReference, ContainerSpec, Driver, FileTarget, SecretReference
+from skep.model.container import ConfigReference, ContainerSpec, Driver, FileTarget, HealthConfig, SecretReference
+from skep.model.ids import NANOSECONDS
 from skep.model.network import Ipam, IpamConfig, NetworkSpec
 from skep.model.secret import Config, Secret
 from skep.model.service import (
@@ -36,12 +37,14 @@ def service_spec(
     networks: Sequence[str] = (),
     restart: RestartPolicy | None = None,
     update: UpdateConfig | None = None,
+    healthcheck: HealthConfig | None = None,
+    stop_grace_s: float | None = None,
 ) -> ServiceSpec:
     """Return the spec of a service. Without an image, `args` is the command and names it.
 
     Modes are docker's: `replicas` counts the tasks of a replicated service, and how often a replicated job is to
     complete, `max_concurrent` at once (None: all). The global modes have one task on each node, whatever it says.
-    `networks` are names or ids.
+    `networks` are names or ids. `stop_grace_s` is what a task has between its stop signal and its end.
     """
     container = ContainerSpec(
         image=image or (args[0] if args else ""),
@@ -52,6 +55,8 @@ def service_spec(
             ConfigReference(FileTarget(c.spec.name, "0", "0", 0o400), config_id=c.id, config_name=c.spec.name)
             for c in configs
         ),
+        healthcheck=healthcheck,
+        stop_grace_period=None if stop_grace_s is None else round(stop_grace_s * NANOSECONDS),
     )
     return ServiceSpec(
         name=name,

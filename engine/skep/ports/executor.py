@@ -58,7 +58,11 @@ class TaskController(Protocol):
         ...
 
     async def stop(self, grace_s: float) -> None:
-        """End it: its stop signal, `grace_s` seconds, then kill. Returns when nothing of it runs."""
+        """End it: its stop signal, `grace_s` seconds, then kill. Returns when nothing of it runs.
+
+        Raises:
+            TaskFailed: it cannot be killed here, and goes on. `remove` is called all the same.
+        """
         ...
 
     async def remove(self) -> None:

@@ -168,6 +168,9 @@ class TaskRun:
         if self._controller is not None and self.status.state >= TaskState.STARTING:
             try:
                 await self._controller.stop(stop_grace_s(self.task))
+            except TaskFailed as error:
+                self._end_badly(TaskState.FAILED, str(error), exit_code=error.exit_code)
+                return
             except OSError as error:
                 self._end_badly(TaskState.FAILED, str(error))
                 return

@@ -29,15 +29,15 @@ from skep.ports.link import LineOptions, LineSelector, PublishedLine
 from skep.ports.stack_files import StackFiles
 from skep.ports.storage import Storage, Store
 from skep.runtime import watching
+from skep.runtime.coroutines.images import F, HealthFunction, Images
 from skep.runtime.engine import Engine, ExecutorFactory, LocalNodes
 from skep.runtime.error_groups import only
 from skep.runtime.errors import AlreadyInSwarm, EngineFailed, NoSwarm, NotLocked, SwarmLocked, TimedOut, UnlockRefused
 from skep.runtime.facades import Configs, Networks, Nodes, Secrets, Services, Tasks
 from skep.runtime.gate import Gate, OpenGate
+from skep.runtime.local_nodes import local_nodes
 from skep.runtime.memory import MemoryStorage
-from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.recovered import told
-from skep.runtime.simulated import SimulatedExecutor
 from skep.runtime.sources import RandomIds, SystemClock
 from skep.runtime.stacks import Stacks
 from skep.runtime.swarm import Swarm
@@ -54,6 +54,7 @@ class Cluster:
         storage: Storage,
         nodes: LocalNodes,
         *,
+        images: Images,
         clock: Clock,
         ids: Ids,
         draw: Draw,
@@ -61,6 +62,7 @@ class Cluster:
         gate: Gate | None,
         stack_files: StackFiles | None,
     ) -> None:
+        self.images = images
         self.clock = clock
         self.ids = ids
         self.swarm = Swarm(self)
@@ -94,6 +96,7 @@ class Cluster:
         *,
         storage: Storage | None = None,
         executor: ExecutorFactory | None = None,
+        images: Images | None = None,
         lines: LineStore | None = None,
         nodes: int | Sequence[str] = 1,
         advertise_addr: str = "127.0.0.1",
@@ -107,7 +110,8 @@ class Cluster:
         """Open what `storage` keeps (memory by default), recover it, and run it until the block is left.
 
         `nodes` is how many nodes live in this process, or their names; the first one is the manager. `executor` makes
-        each node's executor, of its name and number (simulated by default). With `init` a swarm is begun where there is
+        each node's executor, of its name and number (simulated by default). Tasks of `images` are coroutines on every
+        node: bound before, they are there when what is stored goes on. With `init` a swarm is begun where there is
         none; a daemon leaves that to its user. Keys are made of what `draw` gives. Through the `gate` workers from
         outside come in, if there is one. `stack_files` reads stack files, for `Cluster.stacks`.
 
@@ -116,20 +120,15 @@ class Cluster:
             CannotListen: the address for workers is taken.
             EngineFailed: the engine failed while the block ran; the block was cancelled.
         """
-        names = tuple(nodes) if not isinstance(nodes, int) else _names(nodes)
-        clock = clock or SystemClock()
-        local = LocalNodes(
-            names,
-            executor or (lambda _name, _number: SimulatedExecutor(clock=clock)),
-            lines or MemoryLineStore(),
-            advertise_addr,
-        )
+        clock, images = clock or SystemClock(), Images() if images is None else images
+        local = local_nodes(nodes, executor, lines, advertise_addr, images=images, clock=clock)
         opened = False
         try:
             async with anyio.create_task_group() as group:
                 cluster = cls(
                     storage or MemoryStorage(),
                     local,
+                    images=images,
                     clock=clock,
                     ids=ids or RandomIds(),
                     draw=draw,
@@ -152,6 +151,10 @@ class Cluster:
             if opened and isinstance(error, LogError | Broken):
                 raise EngineFailed(f"the engine failed: {error}") from error
             raise error from None  # the group holds it: as a cause it would be its own
+
+    def image(self, name: str, *, health: HealthFunction | None = None) -> Callable[[F], F]:
+        """Bind an image's name to the async function below; see `Images.bind`."""
+        return self.images.bind(name, health=health)
 
     # --- this node
 
@@ -385,10 +388,6 @@ class Cluster:
             return
         self._scope.cancel()
         await self._ended.wait()
-
-
-def _names(count: int) -> tuple[str, ...]:
-    return tuple(f"node{number}" for number in range(1, count + 1))
 
 
 def _listen_addr(state: ClusterState) -> str:
