@@ -12,7 +12,7 @@ from tests.parity.compare import Difference, spoken
 FILE = Path(__file__).parent / "differences.toml"
 
 #: - purpose: skep does it otherwise, and means to. - lacks: skep does not offer it.
-#: - noise: two runs of a real swarm differ as well.
+#: - noise: it is drawn, or depends on the instant, so two runs of a real swarm may differ as well.
 #: - kernel, managers: what the machine lacks, or what takes several managers: excluded, and not counted.
 Kind = Literal["purpose", "lacks", "noise", "kernel", "managers"]
 

@@ -27,7 +27,7 @@ what is past in order of time, so lines are compared task by task.
 TITLES: dict[Kind, str] = {
     "purpose": "Different on purpose",
     "lacks": "Not offered",
-    "noise": "Different between two runs of a real swarm, too",
+    "noise": "Drawn, or dependent on the instant: two runs of a real swarm may differ here, too",
     "managers": "Excluded: it takes several managers",
     "kernel": "Excluded: the kernel of the machine lacks it",
 }
