@@ -1,24 +1,32 @@
 """Which executor each node of this process has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from skep.model.service import ServiceSpec
 from skep.ports.executor import Executor
 from skep.runtime.engine import ExecutorFactory
+from skep.runtime.swarm import split_addr
 
 from skep_adapters.cli.options import UpOptions
+from skep_adapters.cli.own_address import own_address
 
 
-def executor_factory(options: UpOptions, engine: Path | None) -> ExecutorFactory:
-    """Return what makes the executor of a node, by its name; with an `engine`, Docker's own, it is outside.
+@asynccontextmanager
+async def opened_executors(options: UpOptions, engine: Path | None) -> AsyncIterator[ExecutorFactory]:
+    """Open what makes the executor of a node, by its name; with an `engine`, Docker's own, it is outside.
 
     Raises:
         CatalogError: the catalogue cannot be used.
     """
     if engine is not None:
-        return lambda _name, _number: None
-    return _simulated() if options.executor == "simulated" else _processes(options.directory / "nodes", options.catalog)
+        yield lambda _name, _number: None
+    elif options.executor == "simulated":
+        yield _simulated()
+    else:
+        async with _processes(options) as factory:
+            yield factory
 
 
 def unsupported(options: UpOptions, engine: Path | None) -> Callable[[ServiceSpec], Sequence[str]] | None:
@@ -30,19 +38,22 @@ def unsupported(options: UpOptions, engine: Path | None) -> Callable[[ServiceSpe
     return lambda spec: tuple(fields_without_effect(spec.template))
 
 
-def _processes(directory: Path, catalogue: Path | None) -> ExecutorFactory:
-    from skep.runtime.task_addresses import TaskAddresses  # noqa: PLC0415 - only this kind needs it
-
-    from skep_adapters.process.catalog import Catalog  # noqa: PLC0415 - only this kind needs it
+@asynccontextmanager
+async def _processes(options: UpOptions) -> AsyncIterator[ExecutorFactory]:
+    """Open the mesh in which the tasks of all nodes are; its ports are published where others reach this machine."""
+    from skep_adapters.mesh.mesh import LOOPBACK, Mesh  # noqa: PLC0415 - only this kind needs it
+    from skep_adapters.process.catalog import Catalog  # noqa: PLC0415 - likewise
     from skep_adapters.process.executor import ProcessExecutor  # noqa: PLC0415 - likewise
 
-    addresses = TaskAddresses()
-    catalog = Catalog.load(catalogue) if catalogue is not None else None
+    catalog = Catalog.load(options.catalog) if options.catalog is not None else None
+    host, _ = split_addr(options.advertise_addr or own_address())
+    async with Mesh.open((LOOPBACK, host)) as mesh:
 
-    def make(name: str, _number: int) -> Executor:
-        return ProcessExecutor(directory / name, catalog=catalog, hostname=name, addresses=addresses)
+        def make(name: str, _number: int) -> Executor:
+            state_dir = options.directory / "nodes" / name
+            return ProcessExecutor(state_dir, catalog=catalog, hostname=name, addresses=mesh.addresses)
 
-    return make
+        yield mesh.over(make)
 
 
 def _simulated() -> ExecutorFactory:
