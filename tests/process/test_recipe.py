@@ -16,7 +16,6 @@ from skep.model.container import (
     DnsConfig,
     Driver,
     HealthConfig,
-    Mount,
     Privileges,
     Ulimit,
 )
@@ -175,13 +174,6 @@ async def test_ulimits_and_no_new_privileges_are_applied(tmp_path: Path) -> None
         assert (await cluster.output(spec)).split() == ["123", "NoNewPrivs:", "1"]
         with pytest.raises(TaskRejected, match="invalid ulimit type: bogus"):
             await cluster.controller(shell("true", ulimits=(Ulimit(name="bogus"),))).prepare()
-
-
-@pytest.mark.parametrize("kind", ["bind", "volume", "tmpfs"])
-def test_mounts_are_rejected_by_name(kind: str) -> None:
-    spec = ContainerSpec(command=("x",), mounts=(Mount(type=kind, source="data", target="/var/data"),))
-    with pytest.raises(TaskRejected, match=f"^{kind} mount data at /var/data: .*have no mounts yet"):
-        write_recipe(task_of(spec), CATALOG)
 
 
 def test_what_is_left_undone_is_named() -> None:

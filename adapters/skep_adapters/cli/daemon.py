@@ -20,7 +20,7 @@ from skep.runtime.cluster import Cluster
 from skep.version import VERSION
 
 from skep_adapters.cli import program_log
-from skep_adapters.cli.executors import opened_executors, unsupported
+from skep_adapters.cli.executors import opened_executors, unsupported, volumes
 from skep_adapters.cli.failures import is_bug
 from skep_adapters.cli.greeting import greet
 from skep_adapters.cli.local_engine import LocalEngine, find
@@ -83,7 +83,8 @@ async def _serve(options: UpOptions) -> None:
 @asynccontextmanager
 async def _opened(options: UpOptions, local: Path | None) -> AsyncIterator[Cluster]:
     async with AsyncExitStack() as stack:
-        executor = await stack.enter_async_context(opened_executors(options, local))
+        shared = volumes(options, local)
+        executor = await stack.enter_async_context(opened_executors(options, local, shared))
         # what is refused leaves nothing behind: only a socket in the data directory is looked at when that is there
         check_vacant([path for path in options.sockets if not path.is_relative_to(options.directory)])
         make_directory(options.directory)
@@ -110,6 +111,7 @@ async def _opened(options: UpOptions, local: Path | None) -> AsyncIterator[Clust
             unsupported=unsupported(options, local),
             engine=local,
             registry=RegistryClient(insecure=options.insecure_registry),
+            volumes=shared,
         )
         if local is not None and cluster.active:
             # as dockerd does: who asks when we are there again is not told of a node that nobody has heard yet

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skep.model.service import ServiceSpec
 from skep.ports.executor import Executor
@@ -12,10 +13,26 @@ from skep.runtime.swarm import split_addr
 from skep_adapters.cli.options import UpOptions
 from skep_adapters.cli.own_address import own_address
 
+if TYPE_CHECKING:
+    from skep_adapters.process.volumes import DirectoryVolumes
+
+
+def volumes(options: UpOptions, engine: Path | None) -> "DirectoryVolumes | None":
+    """Return the volumes of this machine's processes, which all nodes in this process share; None if there are none."""
+    if options.executor == "simulated" or engine is not None:
+        return None
+    from skep_adapters.process.volumes import DirectoryVolumes  # noqa: PLC0415 - only this kind needs it
+
+    return DirectoryVolumes(options.directory / "volumes")
+
 
 @asynccontextmanager
-async def opened_executors(options: UpOptions, engine: Path | None) -> AsyncIterator[ExecutorFactory]:
+async def opened_executors(
+    options: UpOptions, engine: Path | None, shared: "DirectoryVolumes | None"
+) -> AsyncIterator[ExecutorFactory]:
     """Open what makes the executor of a node, by its name; with an `engine`, Docker's own, it is outside.
+
+    `shared` are the volumes of processes.
 
     Raises:
         CatalogError: the catalogue cannot be used.
@@ -25,7 +42,7 @@ async def opened_executors(options: UpOptions, engine: Path | None) -> AsyncIter
     elif options.executor == "simulated":
         yield _simulated()
     else:
-        async with _processes(options) as factory:
+        async with _processes(options, shared) as factory:
             yield factory
 
 
@@ -39,7 +56,7 @@ def unsupported(options: UpOptions, engine: Path | None) -> Callable[[ServiceSpe
 
 
 @asynccontextmanager
-async def _processes(options: UpOptions) -> AsyncIterator[ExecutorFactory]:
+async def _processes(options: UpOptions, shared: "DirectoryVolumes | None") -> AsyncIterator[ExecutorFactory]:
     """Open the mesh in which the tasks of all nodes are; its ports are published where others reach this machine."""
     from skep_adapters.mesh.mesh import LOOPBACK, Mesh  # noqa: PLC0415 - only this kind needs it
     from skep_adapters.process.catalog import Catalog  # noqa: PLC0415 - likewise
@@ -51,7 +68,7 @@ async def _processes(options: UpOptions) -> AsyncIterator[ExecutorFactory]:
 
         def make(name: str, _number: int) -> Executor:
             state_dir = options.directory / "nodes" / name
-            return ProcessExecutor(state_dir, catalog=catalog, hostname=name, addresses=mesh.addresses)
+            return ProcessExecutor(state_dir, catalog=catalog, hostname=name, addresses=mesh.addresses, volumes=shared)
 
         yield mesh.over(make)
 

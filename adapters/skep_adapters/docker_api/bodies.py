@@ -82,3 +82,13 @@ class NetworkBody(Part, frozen=True):
     config_from: NetworkReference | None = None
     options: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] | None = None
+
+
+class VolumeBody(Part, frozen=True):
+    """POST /volumes/create."""
+
+    name: str = ""
+    driver: str = ""
+    driver_opts: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+    cluster_volume_spec: dict[str, object] | None = None

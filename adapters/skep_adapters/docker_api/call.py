@@ -11,6 +11,7 @@ from skep.core.state import ClusterState
 from skep.model.ids import Position
 from skep.model.service import ServiceSpec
 from skep.ports.registry import Registry
+from skep.ports.volumes import Volumes
 
 from skep_adapters.docker_api import query
 from skep_adapters.docker_api.api_versions import before
@@ -53,6 +54,7 @@ class Call:
         engine: LocalEngine | None = None,
         registry: Registry | None = None,
         specs: RenderedSpecs,
+        volumes: Volumes | None = None,
         peer: str = "",
     ) -> None:
         #: writes specs for lists, and knows those that were asked for before
@@ -72,6 +74,8 @@ class Call:
         self.engine = engine
         #: who knows the digests of images where no engine is asked
         self.registry = registry
+        #: the volumes of this machine where no engine has them
+        self.volumes = volumes
 
     @property
     def ref(self) -> str:

@@ -19,6 +19,8 @@ SECRET = frozenset({"id", "label", "name", "names"})
 CONFIG = SECRET
 NETWORK = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
 PRUNED_NETWORK = frozenset({"label", "label!", "until"})
+VOLUME = frozenset({"dangling", "driver", "label", "name"})
+PRUNED_VOLUME = frozenset({"all", "label", "label!"})
 
 
 class Filters:

@@ -15,6 +15,7 @@ STRUCTS: dict[type, str] = {
     bodies.NetworkReference: "network.ConfigReference",
     bodies.JoinBody: "swarm.JoinRequest",
     bodies.SecretBody: "swarm.SecretSpec",
+    bodies.VolumeBody: "volume.CreateOptions",
     bodies.UnlockBody: "swarm.UnlockRequest",
     container.AppArmorOpts: "swarm.AppArmorOpts",
     container.BindOptions: "mount.BindOptions",

@@ -23,6 +23,7 @@ from skep_adapters.docker_api import (
     handle_system,
     handle_tasks,
     handle_updates,
+    handle_volumes,
     passthrough,
     passthrough_events,
     passthrough_networks,
@@ -163,18 +164,22 @@ _OF_THE_SWARM = re.compile("/(swarm|services|nodes|tasks|secrets|configs|skep)(/
 #: What is the engine's own as long as skep has no swarm: all of a swarm but its beginning, and every network.
 _ENGINES_OUTSIDE = re.compile("/(swarm(?!/init)|services|nodes|tasks|secrets|configs|networks)(/.*)?")
 
-#: What a Docker Engine has and skep has not.
+#: What a Docker Engine has and skep has not, or has only where there is no engine.
 _LACKING = (
+    _route("GET", "/volumes", handle_volumes.list_volumes),
+    _route("POST", "/volumes/create", handle_volumes.create),
+    _route("POST", "/volumes/prune", handle_volumes.prune),
+    _route("GET", "/volumes/{ref}", handle_volumes.inspect),
+    _route("DELETE", "/volumes/{ref}", handle_volumes.remove),
     _absent("/containers/(?P<ref>[^/]+)/json", lambda name: f"No such container: {name}"),
     _absent("/images/(?P<ref>.+)/json", _no_such_image),
-    _absent("/volumes/(?P<ref>[^/]+)", lambda name: f"get {name}: no such volume"),
     _absent("/plugins/(?P<ref>.+)/json", lambda name: f'plugin "{name}" not found'),
     _missing("GET HEAD POST PUT DELETE", "/containers/.+", "containers: it runs tasks of services only"),
     _missing("GET POST", "/exec/.+", "running commands in containers"),
     _missing("GET POST DELETE", "/images/.+", "images: it pulls and keeps none"),
     _missing("POST", "/(build|build/.+|commit)", "building images"),
     _missing("POST", "/auth", "logging in to registries: it pulls no images"),
-    _missing("GET POST PUT DELETE", "/volumes(/.+)?", "volumes"),
+    _missing("PUT", "/volumes/.+", "volumes of a cluster"),
     _missing("POST", "/networks/.+", "connecting containers to networks"),
     _missing("GET POST DELETE", "/plugins(/.+)?", "plugins"),
     _missing("POST", "/(session|grpc)", "build sessions"),

@@ -14,6 +14,7 @@ from aiohttp import web
 from anyio.abc import SocketAttribute
 from skep.model.service import ServiceSpec
 from skep.ports.registry import Registry
+from skep.ports.volumes import Volumes
 from skep.version import VERSION
 
 from skep_adapters.docker_api import passthrough, routes
@@ -53,7 +54,7 @@ class DockerApi:
     fields of a service's spec that have no effect with the executors of the cluster: the client is warned of them.
 
     `engine` is the unix socket of the Docker Engine on this machine: everything outside the swarm is passed on to it.
-    `registry` says what images are where no engine can be asked.
+    `registry` says what images are where no engine can be asked. `volumes` are the machine's, where no engine has them.
     """
 
     def __init__(
@@ -65,11 +66,13 @@ class DockerApi:
         unsupported: Callable[[ServiceSpec], Sequence[str]] | None = None,
         engine: Path | None = None,
         registry: Registry | None = None,
+        volumes: Volumes | None = None,
     ) -> None:
         self._unsupported = unsupported
         self._engine = engine
         self._registry = registry
         self._specs = RenderedSpecs()
+        self._volumes = volumes
         self._cluster = cluster
         self._api_max = api_max
         self._hostname = hostname
@@ -177,6 +180,7 @@ class DockerApi:
             engine=engine,
             registry=self._registry,
             specs=self._specs,
+            volumes=self._volumes,
             peer=request[PEER],
         )
         alone = not (self._cluster.active or self._cluster.locked)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from skep.model.container import ContainerSpec
 from skep.model.ids import NANOSECONDS
 from skep.model.service import PortConfig
 from skep.model.task import ContainerStatus
@@ -17,16 +18,21 @@ from skep.runtime.health import UNHEALTHY, HealthCheck
 
 from skep_adapters.process import words
 from skep_adapters.process.launch import Launch
+from skep_adapters.process.mounts import Mounts
+from skep_adapters.process.namespace import MountStep
 from skep_adapters.process.private_files import PrivateFile, PrivateFiles, remove_tree
 from skep_adapters.process.probe import probe
 from skep_adapters.process.recipe import Recipe
 from skep_adapters.process.run import Place, Run
 from skep_adapters.process.users import Account, UnknownUserError, find_account
+from skep_adapters.process.volumes import DirectoryVolumes
 
 #: A task's grace where its spec says nothing: Docker's own.
 STOP_GRACE_S = 10.0
 
 _log = structlog.get_logger("skep.process")
+
+_NO_CONTAINER = ContainerSpec()
 
 
 class ProcessController:
@@ -43,6 +49,7 @@ class ProcessController:
         *,
         recipe: Callable[[AssignedTask], Recipe],
         private: PrivateFiles,
+        volumes: DirectoryVolumes,
         work_dir: Path,
         begin: Callable[[Coroutine[Any, Any, None]], object],
         forget: Callable[["ProcessController"], None],
@@ -56,9 +63,12 @@ class ProcessController:
         self._begin = begin
         self._forget = forget
         self._container_id = randomness.token_hex(32)
+        self._mounts = Mounts(volumes, user=self._container_id, task_id=task.id)
+        self._steps: list[MountStep] = []
         self._recipe: Recipe | None = None
         self._folders: dict[str, str] = {}
         self._run: Run | None = None
+        self._launched: dict[str, Any] = {}
         #: What is asked of the task while it runs, if anything is; `_checked` when no probe runs any more.
         self.health: HealthCheck | None = None
         self._checked = asyncio.Event()
@@ -70,10 +80,17 @@ class ProcessController:
         return self._task.id
 
     @property
+    def _container(self) -> ContainerSpec:
+        return self._task.template.spec.container_spec or _NO_CONTAINER
+
+    @property
+    def _has_mounts(self) -> bool:
+        return bool(self._container.mounts)
+
+    @property
     def grace_s(self) -> float:
         """How many seconds the task has between its stop signal and its end."""
-        spec = self._task.template.spec.container_spec
-        grace = spec.stop_grace_period if spec is not None else None
+        grace = self._container.stop_grace_period
         return STOP_GRACE_S if grace is None else grace / NANOSECONDS
 
     @property
@@ -94,7 +111,7 @@ class ProcessController:
         return ()
 
     async def prepare(self) -> None:
-        """Decide what to run, and write secrets and configs. An unknown user is a matter of `start`, as on Docker.
+        """Decide what to run, make volumes, write secrets and configs. An unknown user is a matter of `start`.
 
         Raises:
             TaskRejected: it can never run here.
@@ -107,6 +124,8 @@ class ProcessController:
             account = find_account(recipe.user, recipe.groups)
         except UnknownUserError:
             account = None
+        if self._has_mounts:
+            self._steps = await self._mounts.prepare(self._container, account)
         if account is not None:
             self._folders = self._private.write(self.task_id, files, account)
         self._recipe = recipe
@@ -121,10 +140,10 @@ class ProcessController:
             if self._stopping:
                 raise TaskFailed("the task was stopped before it started")
             await self.prepare()
-            launch = self._launch()
-            run = Run(self._task.id, self._place, launch)
+            self._launched = self._launch()
+            run = Run(self._task.id, self._place, self._launched)
             if self._recipe is not None and (plan := self._recipe.health) is not None:
-                self.health = HealthCheck(plan, lambda: probe(self._place, launch | {"argv": plan.test}))
+                self.health = HealthCheck(plan, lambda: probe(self._place, self._probe_launch(plan.test)))
             self._begin(self._see_through(run))
             self._run = run
         await self._run.started.wait()
@@ -170,11 +189,13 @@ class ProcessController:
             await run.kill_for_sure()
 
     async def remove(self) -> None:
-        """End it if it runs, and remove secrets, directory and note."""
+        """End it if it runs, and remove secrets, directory, note and the volumes that are its own."""
         await self.stop(0)
         if self._run is not None:
             await self._run.ended.wait()
         self._private.remove(self.task_id)
+        if self._has_mounts:
+            await self._mounts.release()
         remove_tree(self._work_dir)
         self._place.notes.remove(self.task_id)
         self._forget(self)
@@ -244,8 +265,15 @@ class ProcessController:
             groups=list(account.groups) if account.change else None,
             rlimits=[list(limit) for limit in recipe.rlimits],
             no_new_privileges=recipe.no_new_privileges,
+            mounts=self._steps,
+            join=0,
         )
         return dict(launch)
+
+    def _probe_launch(self, test: Sequence[str]) -> dict[str, Any]:
+        """Return what a keeper is told of a probe: it runs beside the task, in its namespace."""
+        join = self._run.pid if self._run is not None and self._steps else 0
+        return self._launched | {"argv": test, "mounts": [], "join": join}
 
     def _own_directory(self, account: Account) -> str:
         """Make an empty directory that lives as long as the task: what a container's root is to a container."""

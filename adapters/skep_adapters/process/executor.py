@@ -24,6 +24,7 @@ from skep_adapters.process.private_files import PrivateFiles, private_files, rem
 from skep_adapters.process.recipe import Recipe, write_recipe
 from skep_adapters.process.run import Place
 from skep_adapters.process.supervision import Supervision
+from skep_adapters.process.volumes import DirectoryVolumes
 
 _log = structlog.get_logger("skep.process")
 
@@ -46,6 +47,7 @@ class ProcessExecutor:
 
     `state_dir` is this agent's alone. `catalog` says what images stand for. `hostname` overrides the machine's.
     `run_dir` is where secrets and configs are written, on tmpfs; by default the first that fits.
+    `volumes` may be shared with other executors of this machine; by default they are the agent's own.
     `now` gives the time of lines, in nanoseconds since the epoch. `stop_s` is the longest grace of tasks at `aclose`.
     `addresses` gives each task a loopback address of its own; it is shared by the executors of a machine.
     """
@@ -60,6 +62,7 @@ class ProcessExecutor:
         now: Callable[[], int] = time.time_ns,
         stop_s: float = STOP_S,
         addresses: TaskAddresses | None = None,
+        volumes: DirectoryVolumes | None = None,
     ) -> None:
         self._addresses = addresses
         self._stop_s = stop_s
@@ -69,6 +72,7 @@ class ProcessExecutor:
         self._work_dir = self._state_dir / "work"
         self._now = now
         self._notes = Notes(self._state_dir)
+        self._volumes = volumes if volumes is not None else DirectoryVolumes(self._state_dir / "volumes", now=now)
         self._private = PrivateFiles(self._state_dir, run_dir)
         self._supervision = Supervision()
         self._controllers: dict[str, ProcessController] = {}
@@ -121,6 +125,7 @@ class ProcessExecutor:
                 self._place,
                 recipe=self._write_recipe,
                 private=self._private,
+                volumes=self._volumes,
                 work_dir=self._work_dir / task.id,
                 begin=self._begin,
                 forget=self._forget,

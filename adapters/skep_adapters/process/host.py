@@ -15,6 +15,7 @@ _PLUGINS = (
     EnginePlugin(type="Network", name="host"),
     EnginePlugin(type="Network", name="null"),
     EnginePlugin(type="Network", name="overlay"),
+    EnginePlugin(type="Volume", name="local"),
 )
 
 

@@ -9,9 +9,10 @@ import json
 import os
 import resource
 import signal
+from collections.abc import Iterator
 from typing import NoReturn, TypedDict
 
-from skep_adapters.process import kin
+from skep_adapters.process import kin, namespace
 
 
 class Launch(TypedDict):
@@ -26,7 +27,13 @@ class Launch(TypedDict):
     #: Triples of RLIMIT_ number, soft and hard limit.
     rlimits: list[list[int]]
     no_new_privileges: bool
+    #: What is mounted in a namespace of its own; or a process whose namespace it is in, 0 for none.
+    mounts: list[namespace.MountStep]
+    join: int
 
+
+#: What is told of a target that cannot be mounted on: a packet to the agent is bounded.
+TARGET_CHARS_MAX = 200
 
 #: The files that all children of a session begin with.
 UMASK = 0o022
@@ -51,6 +58,8 @@ def become(launch: Launch, gate: int, errors: int, stdout: int, stderr: int) -> 
         step = "signals"
         _default_signals()
         _standard_files(stdout, stderr)
+        for step in _enter_surroundings(launch):  # noqa: B007  # it is told where one of them fails
+            pass
         step = "rlimit"
         for number, soft, hard in launch["rlimits"]:
             resource.setrlimit(number, (soft, hard))
@@ -78,6 +87,18 @@ def become(launch: Launch, gate: int, errors: int, stdout: int, stderr: int) -> 
         os.write(errors, json.dumps([step, code]).encode())
     finally:
         os._exit(127)
+
+
+def _enter_surroundings(launch: Launch) -> Iterator[str]:
+    """Enter the task's namespace; yield the name of each step before it is done."""
+    yield "namespace"
+    if launch["join"]:
+        namespace.join(launch["join"])
+    elif launch["mounts"]:
+        namespace.unshare()
+        for mount, source in zip(launch["mounts"], namespace.open_sources(launch["mounts"]), strict=True):
+            yield f"mount {mount['target'][:TARGET_CHARS_MAX]}"
+            namespace.mount(mount, source)
 
 
 def _enter(path: str, *, last: bool) -> bool:

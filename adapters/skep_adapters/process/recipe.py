@@ -62,12 +62,6 @@ def write_recipe(task: AssignedTask, catalog: Catalog, *, addr: str = "") -> Rec
     spec = task.template.spec.container_spec
     if spec is None:
         raise TaskRejected("only tasks of the container runtime can be local processes")
-    for mount in spec.mounts:
-        kind = mount.type or "volume"
-        raise TaskRejected(
-            f"{kind} mount {mount.source or 'without source'} at {mount.target}: tasks are local processes here and "
-            f"have no mounts yet; use the directory of the node itself, or run the service on a node with containers"
-        )
     image = catalog.find(spec.image)
     argv = _argv(spec, image)
     image = image or _NO_IMAGE

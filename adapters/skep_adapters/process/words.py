@@ -37,6 +37,11 @@ def not_started(step: str, code: int, *, argv0: str, directory: str) -> TaskFail
         message = f'exec: "{argv0}": {what}'
     elif step == "chdir":
         message = f'chdir to cwd ("{directory}") failed: {what}'
+    elif step == "namespace":
+        message = (
+            f"mounts need a namespace of the task's own, and the agent can make none: {what} "
+            "(run it as root, or let users make namespaces)"
+        )
     else:
         message = f"{step}: {what}"
     exit_code = {errno.ENOENT: NOT_FOUND, errno.ENOTDIR: NOT_FOUND, errno.EACCES: NOT_RUNNABLE}.get(code, NOT_STARTED)
