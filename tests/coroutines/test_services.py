@@ -107,9 +107,12 @@ async def test_a_task_is_starting_until_it_is_healthy() -> None:
 @pytest.mark.parametrize("how", ["false", "raises", "hangs", "ignores"])
 async def test_one_that_becomes_unhealthy_is_stopped_and_failed(how: str) -> None:
     sick, over = asyncio.Event(), asyncio.Event()
+    asked_when_sick = 0
     async with running() as cluster:
 
         async def health(_task: skep.TaskContext) -> bool:
+            nonlocal asked_when_sick
+            asked_when_sick += sick.is_set()
             match how if sick.is_set() else "":
                 case "false":
                     return False
@@ -136,6 +139,7 @@ async def test_one_that_becomes_unhealthy_is_stopped_and_failed(how: str) -> Non
         task = await task_in(cluster, TaskState.FAILED)
         assert task.status.err == "task: non-zero exit (143): dockerexec: unhealthy container"
         assert await text(cluster, "web") == "bye\n"
+        assert asked_when_sick == (1 if how == "ignores" else 2), "it is asked one question at a time"
         over.set()
 
 
@@ -151,7 +155,10 @@ async def test_one_that_never_is_healthy_does_not_start() -> None:
 
         await cluster.services.create(checked())
         task = await task_in(cluster, TaskState.FAILED)
-        assert (task.status.message, task.status.err) == ("starting", "dockerexec: unhealthy container")
+        assert (task.status.message, task.status.err) == (
+            "starting",
+            "task: non-zero exit (143): dockerexec: unhealthy container",
+        )
 
 
 async def test_one_that_fails_before_it_is_healthy_fails_with_its_own_words() -> None:
@@ -181,7 +188,7 @@ async def test_a_check_that_the_spec_turned_off_is_not_asked() -> None:
         await cluster.services.create(checked("NONE"))
         await cluster.converged("web")
         await asyncio.sleep(600)
-        await cluster.converged("web")
+        assert [task.state for task in await cluster.tasks.list("web")] == [TaskState.RUNNING]
 
 
 async def test_a_job_runs_its_function_so_often() -> None:
@@ -236,3 +243,37 @@ async def test_a_drained_node_is_left() -> None:
         await asyncio.sleep(30)
         await cluster.converged("web")
         assert where == ["node1"] * 4
+
+
+async def test_a_function_may_call_its_own_cluster() -> None:
+    async with running() as cluster:
+
+        @cluster.image("worker")
+        async def worker(task: skep.TaskContext) -> None:
+            if task.slot == 1:
+                await cluster.services.scale(task.service, 4)
+            await asyncio.Event().wait()
+
+        await cluster.services.create(skep.service_spec("web", "worker"))
+        await asyncio.sleep(1)
+        await cluster.converged("web")
+        assert len(await cluster.tasks.list("web")) == 4
+
+
+async def test_one_that_calls_its_cluster_while_that_ends_gets_an_answer() -> None:
+    answers: list[str] = []
+    async with running() as cluster:
+
+        @cluster.image("worker")
+        async def worker(task: skep.TaskContext) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                try:
+                    await cluster.services.scale(task.service, 4)
+                except skep.EngineError as error:
+                    answers.append(type(error).__name__)
+
+        await cluster.services.create(skep.service_spec("web", "worker"))
+        await cluster.converged("web")
+    assert answers == ["Unavailable"]

@@ -2,6 +2,6 @@
 
 - `images`: which function a name stands for. `context`: what a function is given.
 - `executor`: runs what is bound, and leaves the rest to another executor. `controller`, `run`: one task.
-- `printing`: what tasks print. `health`: checks. `steps`: who held the loop.
+- `printing`: what tasks print. `asking`: whether one is well. `steps`: who held the loop.
 - Nothing here can kill: a coroutine that ignores its cancellation is abandoned, and that is told.
 """

@@ -16,11 +16,12 @@ from skep.model.task import ContainerStatus
 from skep.ports.clock import Clock
 from skep.ports.executor import LineSink, TaskFailed, TaskRejected
 from skep.ports.link import AssignedConfig, AssignedSecret, AssignedTask
+from skep.runtime.coroutines.asking import health_check
 from skep.runtime.coroutines.context import TaskContext, configs_of, secrets_of
-from skep.runtime.coroutines.health import Health, is_asked
 from skep.runtime.coroutines.images import Bound, Images
 from skep.runtime.coroutines.printing import Printing
-from skep.runtime.coroutines.run import UNHEALTHY, Run
+from skep.runtime.coroutines.run import Run
+from skep.runtime.health import HealthCheck
 
 #: A task's grace where its spec says nothing: Docker's own.
 STOP_GRACE_S = 10.0
@@ -59,7 +60,7 @@ class CoroutineController:
         self._assigned = (secrets, configs)
         self._values: tuple[dict[str, bytes], dict[str, bytes]] | None = None
         self._run: Run | None = None
-        self._health: Health | None = None
+        self._health: HealthCheck | None = None
         self._stopping = False
 
     @property
@@ -100,7 +101,7 @@ class CoroutineController:
         self._values = secrets_of(self._task, secrets), configs_of(self._task, configs)
 
     async def start(self) -> None:
-        """Start its function; return at once, or once it is healthy where a health check is bound.
+        """Start its function; with a health check return once it is healthy, or ended well without having been.
 
         Raises:
             TaskFailed: it came to its end before.
@@ -110,14 +111,8 @@ class CoroutineController:
                 raise TaskFailed("the task was stopped before it started")
             await self.prepare()
             self._run = self._begin()
-        if self._health is None:
-            return
-        await _first_of(self._health.healthy.wait(), self._run.over.wait())
-        if self._run.over.is_set() and not self._health.healthy.is_set():
-            await self._run.ended.wait()
-            if self._run.unhealthy and not self._run.abandoned:
-                raise TaskFailed(UNHEALTHY, exit_code=self._run.exit_code)
-            raise self._run.failure or TaskFailed("it ended before it was healthy")
+        if self._health is not None and not await self._health.known():
+            await self.wait()
 
     async def wait(self) -> None:
         """Return when it returned and its last line was handed over.
@@ -166,15 +161,15 @@ class CoroutineController:
         context = TaskContext(task, secrets=secrets, configs=configs, printing=printing, addr=addr)
         run = Run(context, self._bound.function, printing, images=place.images)
         place.begin(run.see_through())
-        check = self._bound.health
-        if check is not None and is_asked(self._spec.healthcheck):
-            self._health = Health(lambda: check(context), self._spec.healthcheck)
+        self._health = health_check(self._bound.health, context, self._spec.healthcheck)
+        if self._health is not None:
             place.begin(self._watch(self._health, run))
         return run
 
-    async def _watch(self, health: Health, run: Run) -> None:
+    async def _watch(self, health: HealthCheck, run: Run) -> None:
         """Stop the run when it is unhealthy; be there no longer than it is."""
-        await _first_of(health.until_unhealthy(), run.over.wait())
+        await _first_of(health.run(), run.over.wait())
+        health.end()
         if run.over.is_set():
             return
         run.unhealthy = True

@@ -25,6 +25,7 @@ from skep.runtime.coroutines.context import TaskContext
 from skep.runtime.coroutines.images import Images, TaskFunction
 from skep.runtime.coroutines.printing import Printing
 from skep.runtime.coroutines.steps import HELD_S, timed
+from skep.runtime.health import UNHEALTHY
 
 TERMINATED, KILLED = 143, 137
 
@@ -33,8 +34,6 @@ LAST_S = 1.0
 
 #: How much of an exception's message goes into a task's status, which is kept in the log.
 MESSAGE_MAX = 300
-
-UNHEALTHY = "dockerexec: unhealthy container"
 
 _log = structlog.get_logger("skep.coroutines")
 
