@@ -9,7 +9,7 @@
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -43,10 +43,6 @@ class Surroundings(Protocol):
     addrs: tuple[str, ...]
     listen_s: float
 
-    def let_go(self, task: AssignedTask) -> None:
-        """Free what the task was given."""
-        ...
-
 
 class _Way(Struct):
     """A published port of the task."""
@@ -57,11 +53,19 @@ class _Way(Struct):
 
 
 class MeshController:
-    """Implements `TaskController` around that of an executor."""
+    """Implements `TaskController` around that of an executor. `forget` is told when the task is removed."""
 
     def __init__(
-        self, task: AssignedTask, inner: TaskController, mesh: Surroundings, *, addr: str, node: Sequence[str]
+        self,
+        task: AssignedTask,
+        inner: TaskController,
+        mesh: Surroundings,
+        *,
+        addr: str,
+        node: Sequence[str],
+        forget: Callable[[AssignedTask], None],
     ) -> None:
+        self._forget = forget
         self._task = task
         self._inner = inner
         self._mesh = mesh
@@ -101,8 +105,10 @@ class MeshController:
                 await self._inner.start()
                 await self._listens()
             except TaskFailed:
-                await self._inner.stop(stop_grace_s(self._task))
-                self._leave()
+                try:
+                    await self._inner.stop(stop_grace_s(self._task))
+                finally:
+                    self._leave()
                 raise
             if not self._stopping:
                 self._enter()
@@ -123,8 +129,10 @@ class MeshController:
         self._stopping = True
         self._withdraw()
         await self._backend.drained(min(DRAIN_S, max(grace_s, 0.0)))
-        await self._inner.stop(grace_s)
-        self._leave()
+        try:
+            await self._inner.stop(grace_s)
+        finally:
+            self._leave()
 
     async def remove(self) -> None:
         """Leave nothing of it."""
@@ -132,7 +140,7 @@ class MeshController:
         self._withdraw()
         await self._inner.remove()
         self._leave()
-        self._mesh.let_go(self._task)
+        self._forget(self._task)
 
     async def _hold(self) -> None:
         for port, wanted in wanted_ports(self._task, everywhere=self._mesh.addrs, node=self._node):

@@ -24,6 +24,10 @@ class MeshSurroundings(Surroundings, Protocol):
 
     addresses: TaskAddresses
 
+    def let_go(self, task: AssignedTask) -> None:
+        """Free what the task was given."""
+        ...
+
     def name_server(self, task: AssignedTask) -> str:
         """Return where the task asks for names, `host:port`; kept until the task is let go.
 
@@ -40,6 +44,7 @@ class MeshExecutor:
         self._inner = inner
         self._mesh = mesh
         self._node = node
+        self._controllers: dict[str, MeshController] = {}
 
     async def open(self, sink: LineSink) -> None:
         """Open the executor."""
@@ -56,7 +61,24 @@ class MeshExecutor:
         secrets: Mapping[SecretId, AssignedSecret],
         configs: Mapping[ConfigId, AssignedConfig],
     ) -> MeshController:
-        """Return the controller of `task`, which finds in its environment how it is reached and reaches others."""
+        """Return the controller of `task`, which finds in its environment how it is reached and reaches others.
+
+        It is the same one until it is removed.
+        """
+        if task.id not in self._controllers:
+            self._controllers[task.id] = self._make(task, secrets, configs)
+        return self._controllers[task.id]
+
+    async def aclose(self) -> None:
+        """Close the executor, and with it every task."""
+        await self._inner.aclose()
+
+    def _make(
+        self,
+        task: AssignedTask,
+        secrets: Mapping[SecretId, AssignedSecret],
+        configs: Mapping[ConfigId, AssignedConfig],
+    ) -> MeshController:
         addr = self._mesh.addresses.give(task.id)
         told = {
             task_addresses.VARIABLE: addr,
@@ -64,11 +86,11 @@ class MeshExecutor:
             NODE_VARIABLE: self._node[0],
         }
         inner = self._inner.controller(_telling(task, told), secrets=secrets, configs=configs)
-        return MeshController(task, inner, self._mesh, addr=addr, node=self._node)
+        return MeshController(task, inner, self._mesh, addr=addr, node=self._node, forget=self._forget)
 
-    async def aclose(self) -> None:
-        """Close the executor, and with it every task."""
-        await self._inner.aclose()
+    def _forget(self, task: AssignedTask) -> None:
+        self._controllers.pop(task.id, None)
+        self._mesh.let_go(task)
 
 
 def _telling(task: AssignedTask, told: Mapping[str, str]) -> AssignedTask:

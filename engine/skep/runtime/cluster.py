@@ -35,7 +35,7 @@ from skep.runtime.error_groups import only
 from skep.runtime.errors import AlreadyInSwarm, EngineFailed, NoSwarm, NotLocked, SwarmLocked, TimedOut, UnlockRefused
 from skep.runtime.facades import Configs, Networks, Nodes, Secrets, Services, Tasks
 from skep.runtime.gate import Gate, OpenGate
-from skep.runtime.local_nodes import local_nodes
+from skep.runtime.local_nodes import Reach, local_nodes
 from skep.runtime.memory import MemoryStorage
 from skep.runtime.recovered import told
 from skep.runtime.sources import RandomIds, SystemClock
@@ -97,6 +97,7 @@ class Cluster:
         storage: Storage | None = None,
         executor: ExecutorFactory | None = None,
         images: Images | None = None,
+        mesh: Reach | None = None,
         lines: LineStore | None = None,
         nodes: int | Sequence[str] = 1,
         advertise_addr: str = "127.0.0.1",
@@ -111,7 +112,8 @@ class Cluster:
 
         `nodes` is how many nodes live in this process, or their names; the first one is the manager. `executor` makes
         each node's executor, of its name and number (simulated by default). Tasks of `images` are coroutines on every
-        node: bound before, they are there when what is stored goes on. With `init` a swarm is begun where there is
+        node: bound before, they are there when what is stored goes on. Through the `mesh`, if there is one, tasks of
+        either kind are reached at their published ports and by name. With `init` a swarm is begun where there is
         none; a daemon leaves that to its user. Keys are made of what `draw` gives. Through the `gate` workers from
         outside come in, if there is one. `stack_files` reads stack files, for `Cluster.stacks`.
 
@@ -121,7 +123,7 @@ class Cluster:
             EngineFailed: the engine failed while the block ran; the block was cancelled.
         """
         clock, images = clock or SystemClock(), Images() if images is None else images
-        local = local_nodes(nodes, executor, lines, advertise_addr, images=images, clock=clock)
+        local = local_nodes(nodes, executor, lines, advertise_addr, images=images, clock=clock, mesh=mesh)
         opened = False
         try:
             async with anyio.create_task_group() as group:

@@ -1,6 +1,7 @@
 """The nodes that live in this process, as `Cluster.open` is told of them."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from skep.ports.clock import Clock
 from skep.ports.executor import Executor
@@ -10,6 +11,20 @@ from skep.runtime.coroutines.images import Images
 from skep.runtime.engine import ExecutorFactory, LocalNodes
 from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.simulated import SimulatedExecutor
+from skep.runtime.task_addresses import TaskAddresses
+
+
+class Reach(Protocol):
+    """How tasks are reached that have no network of their own: whatever runs them, coroutines too."""
+
+    @property
+    def addresses(self) -> TaskAddresses:
+        """The pool of the tasks' addresses."""
+        ...
+
+    def over(self, executors: ExecutorFactory) -> ExecutorFactory:
+        """Return what makes executors as `executors` does, whose tasks are reached."""
+        ...
 
 
 def local_nodes(
@@ -20,8 +35,14 @@ def local_nodes(
     *,
     images: Images,
     clock: Clock,
+    mesh: Reach | None = None,
 ) -> LocalNodes:
-    """Return them: so many, or of these names. What `images` has goes before `executor`, which is simulated if None."""
+    """Return them: so many, or of these names. What `images` has goes before `executor`, which is simulated if None.
+
+    Through `mesh` the tasks of all are reached, if there is one; then they have their addresses from it.
+    """
+    if mesh is not None:
+        images.addresses = mesh.addresses
 
     def make(name: str, number: int) -> Executor | None:
         if executor is None:
@@ -30,4 +51,4 @@ def local_nodes(
         return None if other is None else CoroutineExecutor(images, other, clock=clock)
 
     names = tuple(f"node{number}" for number in range(1, nodes + 1)) if isinstance(nodes, int) else tuple(nodes)
-    return LocalNodes(names, make, lines or MemoryLineStore(), addr)
+    return LocalNodes(names, make if mesh is None else mesh.over(make), lines or MemoryLineStore(), addr)
