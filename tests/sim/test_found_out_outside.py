@@ -1,6 +1,7 @@
 """Engines with a bug each in what is not services: containers on networks, roots, tokens, keys, members, the end."""
 
 import re
+from collections.abc import Iterable
 
 import pytest
 from skep.core.commands import AttachContainer, Command, RemoveNetwork
@@ -9,7 +10,8 @@ from skep.core.events import AttachmentCreated, Event, NetworkRemoved, SwarmLeft
 from skep.core.fold import EVOLVE
 from skep.core.rejected import Rejected
 from skep.core.state import ClusterState
-from skep.model.swarm import Cluster, NetworkKey
+from skep.model.secret import Sealed
+from skep.model.swarm import Cluster
 from skep.runtime.agent_worker import Worker
 from skep.runtime.membership import Membership
 from skep.runtime.upkeep import Upkeep
@@ -90,12 +92,11 @@ def test_an_agent_that_goes_on_when_its_node_is_removed_is_found_out(monkeypatch
 
 
 def test_an_engine_that_destroys_keys_too_early_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    destroy = Upkeep._destroy_all_but
+    async def hasty(self: Upkeep, candidates: Iterable[Sealed], _: Cluster) -> None:
+        for sealed in list(candidates)[1:]:
+            await self._keyring.destroy(sealed.key_id)
 
-    async def hasty(self: Upkeep, keys: list[NetworkKey], cluster: Cluster) -> None:
-        await destroy(self, keys[:1], cluster)
-
-    monkeypatch.setattr(Upkeep, "_destroy_all_but", hasty)
+    monkeypatch.setattr(Upkeep, "_destroy_unneeded", hasty)
     assert re.search("these keys are needed and destroyed|does not come to rest", told_by(range(8)))
 
 
