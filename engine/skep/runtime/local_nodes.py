@@ -11,16 +11,13 @@ from skep.runtime.coroutines.images import Images
 from skep.runtime.engine import ExecutorFactory, LocalNodes
 from skep.runtime.memory_lines import MemoryLineStore
 from skep.runtime.simulated import SimulatedExecutor
-from skep.runtime.task_addresses import TaskAddresses
 
 
 class Reach(Protocol):
-    """How tasks are reached that have no network of their own: whatever runs them, coroutines too."""
+    """How tasks are reached that have no network of their own: whatever runs them, coroutines too.
 
-    @property
-    def addresses(self) -> TaskAddresses:
-        """The pool of the tasks' addresses."""
-        ...
+    It tells each task its address, as `skep.runtime.task_addresses.VARIABLE`.
+    """
 
     def over(self, executors: ExecutorFactory) -> ExecutorFactory:
         """Return what makes executors as `executors` does, whose tasks are reached."""
@@ -41,8 +38,6 @@ def local_nodes(
 
     Through `mesh` the tasks of all are reached, if there is one; then they have their addresses from it.
     """
-    if mesh is not None:
-        images.addresses = mesh.addresses
 
     def make(name: str, number: int) -> Executor | None:
         if executor is None:

@@ -143,6 +143,12 @@ def _add(found: dict[str, bytes], target: str, data: bytes) -> None:
     found[name] = data
 
 
+def told_addr(spec: ContainerSpec) -> str:
+    """Return the address that a task was given by what stands around its executor, if by anything: a mesh."""
+    told = [value for name, _, value in (said.partition("=") for said in spec.env) if name == task_addresses.VARIABLE]
+    return told[-1] if told else ""
+
+
 def _environment(task: AssignedTask, spec: ContainerSpec, addr: str) -> dict[str, str]:
     """Return the spec's variables, then those that every task of ours has; a name without `=` takes one away."""
     env = {"HOSTNAME": spec.hostname or task.node_hostname}

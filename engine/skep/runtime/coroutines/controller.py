@@ -17,8 +17,8 @@ from skep.ports.clock import Clock
 from skep.ports.executor import LineSink, TaskFailed, TaskRejected
 from skep.ports.link import AssignedConfig, AssignedSecret, AssignedTask
 from skep.runtime.coroutines.asking import health_check
-from skep.runtime.coroutines.context import TaskContext, configs_of, secrets_of
-from skep.runtime.coroutines.images import Bound, Images
+from skep.runtime.coroutines.context import TaskContext, configs_of, secrets_of, told_addr
+from skep.runtime.coroutines.images import Bound, Images, not_bound
 from skep.runtime.coroutines.printing import Printing
 from skep.runtime.coroutines.run import Run
 from skep.runtime.health import HealthCheck
@@ -42,12 +42,12 @@ class Place(Struct, frozen=True):
 
 
 class CoroutineController:
-    """Implements `TaskController`."""
+    """Implements `TaskController`. Without `bound` it is nothing but rejected."""
 
     def __init__(
         self,
         task: AssignedTask,
-        bound: Bound,
+        bound: Bound | None,
         place: Place,
         *,
         secrets: Mapping[SecretId, AssignedSecret],
@@ -88,10 +88,12 @@ class CoroutineController:
         """Gather its secrets and configs.
 
         Raises:
-            TaskRejected: one is missing, or it wants a mount.
+            TaskRejected: no function is bound to its image, one of them is missing, or it wants a mount.
         """
         if self._values is not None:
             return
+        if self._bound is None:
+            raise not_bound(self._spec.image)
         for mount in self._spec.mounts:
             raise TaskRejected(
                 f"{mount.type or 'volume'} mount {mount.source or 'without source'} at {mount.target}: "
@@ -110,7 +112,8 @@ class CoroutineController:
             if self._stopping:
                 raise TaskFailed("the task was stopped before it started")
             await self.prepare()
-            self._run = self._begin()
+            assert self._bound is not None  # noqa: S101 - else it was rejected
+            self._run = self._begin(self._bound)
         if self._health is not None and not await self._health.known():
             await self.wait()
 
@@ -153,15 +156,15 @@ class CoroutineController:
         self._assigned = ({}, {})
         self._place.forget(self._task)
 
-    def _begin(self) -> Run:
+    def _begin(self, bound: Bound) -> Run:
         place, task = self._place, self._task
         printing = Printing(task.id, place.sink, place.clock, place.begin)
         secrets, configs = self._values or ({}, {})
-        addr = place.images.addresses.give(task.id)
+        addr = told_addr(self._spec) or place.images.addresses.give(task.id)
         context = TaskContext(task, secrets=secrets, configs=configs, printing=printing, addr=addr)
-        run = Run(context, self._bound.function, printing, images=place.images)
+        run = Run(context, bound.function, printing, images=place.images)
         place.begin(run.see_through())
-        self._health = health_check(self._bound.health, context, self._spec.healthcheck)
+        self._health = health_check(bound.health, context, self._spec.healthcheck)
         if self._health is not None:
             place.begin(self._watch(self._health, run))
         return run

@@ -16,7 +16,7 @@ from skep.ports.clock import Clock
 from skep.ports.executor import Executor, LineSink, TaskController, TaskFailed
 from skep.ports.link import AssignedConfig, AssignedSecret, AssignedTask
 from skep.runtime.coroutines.controller import CoroutineController, Place
-from skep.runtime.coroutines.images import Images, not_bound
+from skep.runtime.coroutines.images import Images
 from skep.version import VERSION
 
 #: How long tasks have at most, between the cancellation that `aclose` sends and their end, whatever their spec says.
@@ -80,23 +80,18 @@ class CoroutineExecutor:
         secrets: Mapping[SecretId, AssignedSecret],
         configs: Mapping[ConfigId, AssignedConfig],
     ) -> TaskController:
-        """Return the controller of `task`: the same one until it is removed.
-
-        Raises:
-            TaskRejected: its image is not bound, and nobody else has it.
-        """
+        """Return the controller of `task`: the same one until it is removed."""
         if task.id in self._controllers:
             return self._controllers[task.id]
         spec = task.template.spec.container_spec or ContainerSpec()
         bound = self._images.find(spec.image)
-        if bound is None:
-            if self._other is None or (self._alone and not self._images.empty):
-                raise not_bound(spec.image)
+        if bound is None and self._other is not None and (self._images.empty or not self._alone):
             return self._other.controller(task, secrets=secrets, configs=configs)
         assert self._place is not None  # noqa: S101 - the port says: after `open`
         if self._closed:
             raise TaskFailed("the executor was closed")
-        self._warn(spec, task.service_name)
+        if bound is not None:
+            self._warn(spec, task.service_name)
         controller = CoroutineController(task, bound, self._place, secrets=secrets, configs=configs)
         self._controllers[task.id] = controller
         return controller
