@@ -115,12 +115,11 @@ def test_nodes_of_one_process_are_a_manager_and_workers_that_stay_who_they_are(d
 def test_who_asks_for_what_a_process_cannot_have_is_warned(daemon: Daemon) -> None:
     daemon.start()
     daemon.docker("swarm", "init")
-    options = ("--detach", "--no-resolve-image", "--read-only", "--limit-memory", "1g", "--init")
+    options = ("--detach", "--no-resolve-image", "--read-only", "--init")
     said = daemon.docker("service", "create", *options, "--name", "web", "host", "sleep", "1000", check=False)
     assert [line.split()[0] for line in said.splitlines() if "has no effect" in line] == [
         "Init",
         "ReadOnly",
-        "Resources.Limits",
     ]
     said = daemon.docker("service", "update", "--detach", "--no-resolve-image", "--tty", "web", check=False)
     assert "TTY is kept, and has no effect" in said

@@ -50,9 +50,11 @@ def unsupported(options: UpOptions, engine: Path | None) -> Callable[[ServiceSpe
     """Return what names the fields of a service's spec that its tasks would do without; None if there are none."""
     if options.executor == "simulated" or engine is not None:
         return None
-    from skep_adapters.process.recipe import fields_without_effect  # noqa: PLC0415 - only this kind needs it
+    from skep_adapters.process.cgroups import find_hierarchies, limits_of  # noqa: PLC0415 - only this kind needs it
+    from skep_adapters.process.recipe import fields_without_effect  # noqa: PLC0415 - likewise
 
-    return lambda spec: tuple(fields_without_effect(spec.template))
+    limits = limits_of(find_hierarchies())
+    return lambda spec: tuple(fields_without_effect(spec.template, limits))
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from skep.ports.link import AssignedTask
 from skep.runtime.health import UNHEALTHY, HealthCheck
 
 from skep_adapters.process import words
+from skep_adapters.process.cgroups import Cgroups
 from skep_adapters.process.launch import Launch
 from skep_adapters.process.mounts import Mounts
 from skep_adapters.process.namespace import MountStep
@@ -50,6 +51,7 @@ class ProcessController:
         recipe: Callable[[AssignedTask], Recipe],
         private: PrivateFiles,
         volumes: DirectoryVolumes,
+        cgroups: Cgroups,
         work_dir: Path,
         begin: Callable[[Coroutine[Any, Any, None]], object],
         forget: Callable[["ProcessController"], None],
@@ -65,6 +67,7 @@ class ProcessController:
         self._container_id = randomness.token_hex(32)
         self._mounts = Mounts(volumes, user=self._container_id, task_id=task.id)
         self._steps: list[MountStep] = []
+        self._cgroups = cgroups
         self._recipe: Recipe | None = None
         self._folders: dict[str, str] = {}
         self._run: Run | None = None
@@ -196,6 +199,8 @@ class ProcessController:
         self._private.remove(self.task_id)
         if self._has_mounts:
             await self._mounts.release()
+        if self._task.template.spec.resources is not None:
+            await asyncio.to_thread(self._cgroups.remove, self.task_id)
         remove_tree(self._work_dir)
         self._place.notes.remove(self.task_id)
         self._forget(self)
@@ -265,10 +270,21 @@ class ProcessController:
             groups=list(account.groups) if account.change else None,
             rlimits=[list(limit) for limit in recipe.rlimits],
             no_new_privileges=recipe.no_new_privileges,
+            cgroups=self._groups(),
             mounts=self._steps,
             join=0,
         )
         return dict(launch)
+
+    def _groups(self) -> list[str]:
+        """Make the control groups that limit the task; return the files by which they are entered."""
+        resources = self._task.template.spec.resources
+        if resources is None:
+            return []
+        try:
+            return self._cgroups.make(self.task_id, resources)
+        except OSError as error:
+            raise words.failed_to_start(f"its limits could not be set: {error.strerror}") from None
 
     def _probe_launch(self, test: Sequence[str]) -> dict[str, Any]:
         """Return what a keeper is told of a probe: it runs beside the task, in its namespace."""

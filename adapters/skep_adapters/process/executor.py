@@ -16,6 +16,7 @@ from skep.ports.link import AssignedConfig, AssignedSecret, AssignedTask
 from skep.runtime.task_addresses import TaskAddresses
 
 from skep_adapters.process.catalog import Catalog, Image
+from skep_adapters.process.cgroups import Cgroups
 from skep_adapters.process.controller import ProcessController
 from skep_adapters.process.host import describe_host
 from skep_adapters.process.leftovers import kill_leftovers
@@ -73,6 +74,7 @@ class ProcessExecutor:
         self._now = now
         self._notes = Notes(self._state_dir)
         self._volumes = volumes if volumes is not None else DirectoryVolumes(self._state_dir / "volumes", now=now)
+        self._cgroups = Cgroups(self._state_dir)
         self._private = PrivateFiles(self._state_dir, run_dir)
         self._supervision = Supervision()
         self._controllers: dict[str, ProcessController] = {}
@@ -126,6 +128,7 @@ class ProcessExecutor:
                 recipe=self._write_recipe,
                 private=self._private,
                 volumes=self._volumes,
+                cgroups=self._cgroups,
                 work_dir=self._work_dir / task.id,
                 begin=self._begin,
                 forget=self._forget,
@@ -195,10 +198,12 @@ class ProcessExecutor:
         """Remove what tasks leave in files, when none of them runs."""
         self._private.clear()
         self._notes.clear()
+        self._cgroups.clear()
         remove_tree(self._work_dir)
 
     def _write_recipe(self, task: AssignedTask) -> Recipe:
-        recipe = write_recipe(task, self._catalog, addr=self._addresses.give(task.id) if self._addresses else "")
+        addr = self._addresses.give(task.id) if self._addresses else ""
+        recipe = write_recipe(task, self._catalog, addr=addr, limits=self._cgroups.limits)
         for name in recipe.ignored:
             if name not in self._warned:
                 self._warned.add(name)

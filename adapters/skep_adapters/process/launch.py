@@ -27,6 +27,8 @@ class Launch(TypedDict):
     #: Triples of RLIMIT_ number, soft and hard limit.
     rlimits: list[list[int]]
     no_new_privileges: bool
+    #: Files by which control groups are entered.
+    cgroups: list[str]
     #: What is mounted in a namespace of its own; or a process whose namespace it is in, 0 for none.
     mounts: list[namespace.MountStep]
     join: int
@@ -90,7 +92,11 @@ def become(launch: Launch, gate: int, errors: int, stdout: int, stderr: int) -> 
 
 
 def _enter_surroundings(launch: Launch) -> Iterator[str]:
-    """Enter the task's namespace; yield the name of each step before it is done."""
+    """Enter the task's control groups and namespace; yield the name of each step before it is done."""
+    yield "cgroup"
+    for path in launch["cgroups"]:
+        with open(path, "w") as file:  # noqa: PTH123  # pathlib would double the supervisor's start
+            file.write("0")
     yield "namespace"
     if launch["join"]:
         namespace.join(launch["join"])

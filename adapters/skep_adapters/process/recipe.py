@@ -33,7 +33,7 @@ _NO_IMAGE = Image()
 
 #: The docker CLI sends empty parts; and output is kept much as these two drivers keep it.
 _ASKS_FOR_NOTHING = (
-    *(DnsConfig(), Limits(), CredentialSpec(), SELinuxContext(), SeccompOpts(), AppArmorOpts()),
+    *(DnsConfig(), CredentialSpec(), SELinuxContext(), SeccompOpts(), AppArmorOpts()),
     *("default", Driver(), Driver(name="json-file"), Driver(name="local")),
 )
 
@@ -53,8 +53,10 @@ class Recipe(Struct, frozen=True):
     ignored: tuple[str, ...]
 
 
-def write_recipe(task: AssignedTask, catalog: Catalog, *, addr: str = "") -> Recipe:
-    """Return what to run for `task`, which has the address `addr` to itself.
+def write_recipe(
+    task: AssignedTask, catalog: Catalog, *, addr: str = "", limits: frozenset[str] = frozenset()
+) -> Recipe:
+    """Return what to run for `task`, which has the address `addr` to itself; `limits` can be set here.
 
     Raises:
         TaskRejected: it asks for what a process cannot have, or there is nothing to run.
@@ -76,7 +78,7 @@ def write_recipe(task: AssignedTask, catalog: Catalog, *, addr: str = "") -> Rec
         rlimits=tuple(_rlimits(spec)),
         no_new_privileges=privileges is not None and privileges.no_new_privileges,
         health=_health(spec),
-        ignored=tuple(fields_without_effect(task.template.spec)),
+        ignored=tuple(fields_without_effect(task.template.spec, limits)),
     )
 
 
@@ -136,11 +138,12 @@ def _health(spec: ContainerSpec) -> HealthPlan | None:
         raise TaskRejected(str(error)) from None
 
 
-def fields_without_effect(task: TaskSpec) -> Iterator[str]:
-    """Yield the names of fields that were said and that a process without namespaces and cgroup goes without."""
+def fields_without_effect(task: TaskSpec, limits: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield the names of fields that were said and that a process goes without; `limits` are those that can be set."""
     container = task.container_spec or ContainerSpec()
     privileges = container.privileges or Privileges()
     resources = task.resources or ResourceRequirements()
+    maximum = resources.limits or Limits()
     for name, said in (
         ("TTY", container.tty),
         ("OpenStdin", container.open_stdin),
@@ -157,10 +160,12 @@ def fields_without_effect(task: TaskSpec) -> Iterator[str]:
         ("Privileges.SELinuxContext", privileges.se_linux_context),
         ("Privileges.Seccomp", privileges.seccomp),
         ("Privileges.AppArmor", privileges.app_armor),
-        ("Resources.Limits", resources.limits),
+        ("Resources.Limits.NanoCPUs", maximum.nano_cpus),
+        ("Resources.Limits.MemoryBytes", maximum.memory_bytes),
+        ("Resources.Limits.Pids", maximum.pids),
         ("Resources.SwapBytes", resources.swap_bytes),
         ("Resources.MemorySwappiness", resources.memory_swappiness is not None),
         ("LogDriver", task.log_driver),
     ):
-        if said and said not in _ASKS_FOR_NOTHING:
+        if said and said not in _ASKS_FOR_NOTHING and name not in limits:
             yield name
