@@ -1,10 +1,12 @@
 """A file that is wrong is refused as a whole, in a sentence that names the file, the place in it, and the value."""
 
+import time
 from pathlib import Path
 
 import pytest
 from skep.ports.stack_files import StackFileError, StackRead
 from skep_adapters.compose import ComposeFiles
+from skep_adapters.compose.place import CHARACTERS_MAX, PORTS_MAX
 from skep_adapters.compose.stack_files import DATA_BYTES_MAX, FILES_MAX
 from skep_adapters.compose.yaml_text import DEPTH_MAX, FILE_BYTES_MAX
 
@@ -128,6 +130,10 @@ async def test_a_property_is_there_since_its_version(line: str, minor: int, tmp_
         ("a: !!python/object:os.system x", "could not determine a constructor"),
         ("x-a: " + "[" * (DEPTH_MAX + 5) + "]" * (DEPTH_MAX + 5), f"is nested deeper than {DEPTH_MAX}"),
         ("x-a: " + "[" * 5000, "is nested too deep"),
+        ("x-a: !!bool x", "line 1: 'x' is neither true nor false"),
+        ("x-a: !!int {a: b}", "line 1: expected a scalar node"),
+        ("x-a: !!map [a]", "line 1: is no mapping, as its tag says"),
+        ("x-a: &a {<<: *a}", "is nested too deep"),
         ("#" * (FILE_BYTES_MAX + 1), f"is larger than {FILE_BYTES_MAX} bytes"),
     ],
 )
@@ -139,6 +145,28 @@ async def test_aliases_do_not_make_much_of_little(tmp_path: Path) -> None:
     rows = ["x-0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     rows += [f"x-{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     assert "has more than 100000 values" in await refusal(tmp_path, "\n".join(rows))
+
+
+async def test_merges_do_not_make_much_of_little(tmp_path: Path) -> None:
+    rows = ["x-0: &a0 {a: b}"]
+    rows += [f"x-{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 8)]
+    assert "line 6: << brings more than 100000 values" in await refusal(tmp_path, "\n".join(rows))
+
+
+async def test_short_ports_do_not_make_much_of_little(tmp_path: Path) -> None:
+    said = await refusal(tmp_path, service("ports: ['1-65535', '1-65535', '1-65535', '1-65535/udp']"))
+    assert f"services.web.ports[3]: makes more than {PORTS_MAX} ports of the file" in said
+
+
+async def test_variables_that_aliases_repeat_do_not_make_much_of_little(tmp_path: Path) -> None:
+    said = await refusal(tmp_path, f"x-a: &a $$ {'x' * 400_000}\nx-b: [{', '.join(['*a'] * 100)}]")
+    assert f"makes more than {CHARACTERS_MAX} characters of the file's variables" in said
+
+
+async def test_many_different_words_are_compared_in_no_time(tmp_path: Path) -> None:
+    began = time.monotonic()
+    await read(tmp_path, service(f"cap_add: [{', '.join(f'a{n}' for n in range(40_000))}]"))
+    assert time.monotonic() - began < 12  # 25 s and more when each is held against all before it
 
 
 async def test_an_alias_of_itself_is_refused(tmp_path: Path) -> None:

@@ -97,6 +97,25 @@ async def test_what_would_not_be_known_again_is_refused() -> None:
             await cluster.stacks.apply(StackSpec(name=""))
 
 
+async def test_two_secrets_or_configs_of_one_name_are_refused() -> None:
+    async with Cluster.open() as cluster:
+        with pytest.raises(Rejected, match="secret app_s stands twice in the stack"):
+            await cluster.stacks.apply(replace(WHOLE, secrets=(secret(), secret())))
+        with pytest.raises(Rejected, match="config app_c stands twice in the stack"):
+            await cluster.stacks.apply(replace(WHOLE, configs=WHOLE.configs * 2))
+
+
+async def test_a_removal_that_others_network_stops_has_destroyed_the_keys_of_what_is_gone() -> None:
+    async with Cluster.open() as cluster:
+        await cluster.stacks.apply(WHOLE)
+        network = await cluster.networks.get("app_net")
+        await cluster.services.create(replace(service("other", network=network.id), name="other", labels={}))
+        with pytest.raises(Rejected, match="is in use by service"):
+            await cluster.stacks.remove("app")
+        assert await cluster.secrets.list() == []
+        assert not [key for key in await cluster.engine.store.keyring.key_ids() if key.startswith("secret-")]
+
+
 async def test_what_is_so_already_is_left_alone() -> None:
     async with Cluster.open() as cluster:
         await cluster.stacks.apply(WHOLE)

@@ -1,5 +1,6 @@
 """Destroyed keys are nowhere; damaged checkpoints are passed over; a checkpoint is folded by another process."""
 
+import asyncio
 import random
 import sqlite3
 import stat
@@ -101,6 +102,46 @@ async def test_a_reader_that_keeps_a_key_in_the_wal_is_told_of(tmp_path: Path) -
         await keyring.destroy("a")
     other.close()
     await keyring.destroy("a")
+    await keyring.aclose()
+
+
+async def test_keys_that_a_reader_kept_in_plain_in_the_wal_are_gone_when_it_is_locked_again(tmp_path: Path) -> None:
+    keyring = SqliteKeyring(tmp_path / "keyring.db")
+    key = await keyring.create("a")
+    other = sqlite3.connect(tmp_path / "keyring.db", isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM keys").fetchone()
+    assert keyring._connection is not None
+    await keyring._connection.execute_fetchall("PRAGMA busy_timeout = 10")
+    with pytest.raises(KeyringError, match="lock it again"):
+        await keyring.lock_with(b"u" * 32)
+    other.close()
+    assert key in on_disk(tmp_path)
+    await keyring.lock_with(b"u" * 32)
+    assert key not in on_disk(tmp_path)
+    await keyring.aclose()
+
+
+async def test_a_locking_that_nobody_waits_for_any_more_does_not_shut_out_its_own_keyring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyring = SqliteKeyring(tmp_path / "keyring.db")
+    key = await keyring.create("a")
+    run = keyring._run
+
+    async def cut(sql: str, *parameters: object) -> list[sqlite3.Row]:
+        rows = await run(sql, *parameters)
+        if sql == "COMMIT":
+            raise asyncio.CancelledError
+        return rows
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keyring, "_run", cut)
+        with pytest.raises(asyncio.CancelledError):
+            await keyring.lock_with(b"u" * 32)
+    assert await keyring.get("a") == key
+    await keyring.lock_with(b"u" * 32)
+    assert key not in on_disk(tmp_path)
     await keyring.aclose()
 
 

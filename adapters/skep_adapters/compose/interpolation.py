@@ -39,6 +39,7 @@ def interpolated(value: Any, env: Mapping[str, str], place: Place) -> Any:
     text = _VARIABLE.sub(lambda found: _replaced(found, env, place), value)
     if len(text) > TEXT_CHARACTERS_MAX:
         place.refuse(f"becomes longer than {TEXT_CHARACTERS_MAX} characters")
+    place.write_out(characters=len(text))
     cast = _cast_of(place.path) if text != value else None
     return cast(text, place) if cast is not None else text
 

@@ -4,16 +4,29 @@ from typing import Any, NamedTuple, NoReturn
 
 from skep.ports.stack_files import StackFileError
 
+#: What short forms and variables of one file may be written out to. Each of them is bounded, and aliases repeat them.
+PORTS_MAX = 200_000
+CHARACTERS_MAX = 16 * 1024 * 1024
+
 #: A value is shown up to here.
 SHOWN_CHARACTERS = 80
 
 
+class Left:
+    """What may still be written out of one file."""
+
+    def __init__(self) -> None:
+        self.ports = PORTS_MAX
+        self.characters = CHARACTERS_MAX
+
+
 class Place(NamedTuple):
-    """A place in a file of a version 3.`minor`."""
+    """A place in a file of a version 3.`minor`; `left` is shared by all of the file, None where nothing is bounded."""
 
     file: str
     path: tuple[str, ...] = ()
     minor: int = 0
+    left: Left | None = None
 
     def at(self, key: str | int) -> "Place":
         """Return the place of a part."""
@@ -23,6 +36,21 @@ class Place(NamedTuple):
     def shown(self) -> str:
         """The path as a person writes it: `services.web.ports[0]`."""
         return ".".join(self.path).replace(".[", "[")
+
+    def write_out(self, *, ports: int = 0, characters: int = 0) -> None:
+        """Count what is about to be written out.
+
+        Raises:
+            StackFileError: it is more than the file may have.
+        """
+        if self.left is None:
+            return
+        self.left.ports -= ports
+        self.left.characters -= characters
+        if self.left.ports < 0:
+            self.refuse(f"makes more than {PORTS_MAX} ports of the file")
+        if self.left.characters < 0:
+            self.refuse(f"makes more than {CHARACTERS_MAX} characters of the file's variables")
 
     def refuse(self, what: str) -> NoReturn:
         """Refuse the file for what stands here."""

@@ -87,9 +87,11 @@ def words(value: Any, place: Place) -> list[str]:
 def different(value: Any, place: Place) -> list[str]:
     """Read a list of text in which nothing stands twice."""
     read = words(value, place)
+    seen: dict[str, None] = {}
     for index, one in enumerate(read):
-        if one in read[:index]:
+        if one in seen:
             place.at(index).refuse(f"{one!r} stands here twice")
+        seen[one] = None
     return read
 
 

@@ -28,6 +28,7 @@ def short_ports(value: str, place: Place) -> list[dict[str, Any]]:
     hosts = _range(published) if published else None
     if protocol not in _PROTOCOLS or targets is None or (published and hosts is None):
         place.refuse_value(value, wanted)
+    place.write_out(ports=max(len(targets), len(hosts or ())))
     if hosts is None:
         rows = [(one, 0) for one in targets]
     elif len(targets) == 1:

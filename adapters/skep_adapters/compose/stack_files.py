@@ -13,7 +13,7 @@ from skep_adapters.compose.interpolation import interpolated
 from skep_adapters.compose.layering import layered
 from skep_adapters.compose.notices import notices, refuse_others
 from skep_adapters.compose.objects import configs_of, networks_of, secrets_of
-from skep_adapters.compose.place import Place
+from skep_adapters.compose.place import Left, Place
 from skep_adapters.compose.properties import NEWEST, STACK_FILE
 from skep_adapters.compose.services import networks_used, service_of
 from skep_adapters.compose.variables import read_variables
@@ -68,7 +68,7 @@ class _Reading:
             if minors[-1] != minors[0]:
                 place.at("version").refuse(f"is 3.{minors[-1]}, and that of {self._files[0].name} 3.{minors[0]}")
             plain.append(raw)
-            file = self._layer(file, raw, Place(path.name, minor=minors[0]))
+            file = self._layer(file, raw, Place(path.name, minor=minors[0], left=Left()))
         place = Place(", ".join(path.name for path in self._files), minor=minors[0])
         return StackRead(self._stack(file, place), notices(plain))
 

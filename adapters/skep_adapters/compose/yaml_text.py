@@ -34,6 +34,24 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - what the library itself reads
 
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self._merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Take in what `<<` names, and count it: merges of merges multiply, before any value is there."""
+        for key, named in node.value:
+            if key.tag != _MERGE:
+                continue
+            for one in named.value if isinstance(named, yaml.SequenceNode) else [named]:
+                if isinstance(one, yaml.MappingNode):
+                    self.flatten_mapping(one)
+                    self._merged += len(one.value)
+                if self._merged > VALUES_MAX:
+                    problem = f"<< brings more than {VALUES_MAX} values"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+        super().flatten_mapping(node)
+
 
 def _resolve(tag: str, pattern: str, first: str) -> None:
     _Loader.add_implicit_resolver(f"{_PREFIX}{tag}", re.compile(f"^(?:{pattern})$"), list(first))
@@ -46,8 +64,8 @@ _resolve("float", f"{_FLOAT.pattern}|{_INFINITE.pattern}", "-+0123456789.")
 _resolve("merge", "<<", "<")
 
 
-def _construct_int(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int | str:
-    text = node.value.replace("_", "")
+def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | str:
+    text = str(loader.construct_scalar(node)).replace("_", "")
     digits = text.lstrip("+-")
     if len(digits) > _DIGITS_MAX or not digits:
         return str(node.value)
@@ -60,7 +78,9 @@ def _construct_text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
     return str(loader.construct_scalar(node))
 
 
-def _construct_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
+def _construct_mapping(loader: yaml.SafeLoader, node: yaml.Node) -> dict[str, Any]:
+    if not isinstance(node, yaml.MappingNode):
+        raise yaml.MarkedYAMLError(problem="is no mapping, as its tag says", problem_mark=node.start_mark)
     seen: dict[str, None] = {}
     for key, _ in node.value:
         if key.tag == _MERGE:
@@ -74,6 +94,14 @@ def _construct_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[
     return {key.value: loader.construct_object(value, deep=True) for key, value in node.value}
 
 
+def _construct_truth(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> bool:
+    text = str(loader.construct_scalar(node)).lower()
+    if text not in ("true", "false"):
+        raise yaml.MarkedYAMLError(problem=f"{text!r} is neither true nor false", problem_mark=node.start_mark)
+    return text == "true"
+
+
+_Loader.add_constructor(f"{_PREFIX}bool", _construct_truth)
 _Loader.add_constructor(f"{_PREFIX}int", _construct_int)
 _Loader.add_constructor(f"{_PREFIX}timestamp", _construct_text)
 _Loader.add_constructor(f"{_PREFIX}map", _construct_mapping)

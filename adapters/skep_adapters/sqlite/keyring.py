@@ -46,8 +46,10 @@ class SqliteKeyring:
         self._connection: aiosqlite.Connection | None = None
         self._closed = False
         self._turn = anyio.Lock(fast_acquire=True)
-        #: by which this handle was locked or unlocked last
-        self._lock: Lock | None = None
+        #: by which this handle was locked or unlocked, by salt: a locking that is cut short may be done or not
+        self._known: dict[bytes, Lock] = {}
+        #: whether file or WAL may still hold what was overwritten
+        self._unscrubbed = False
 
     async def create(self, key_id: str) -> bytes:
         """Return the kept key, or a new one once it is durable."""
@@ -96,16 +98,21 @@ class SqliteKeyring:
                 lock = Lock(unlock_key, salt)
                 if not lock.proves(proof):
                     raise WrongUnlockKey
-                self._lock = lock
+                self._known = {salt: lock}
 
     async def lock_with(self, unlock_key: bytes | None) -> None:
-        """Write every key anew in one transaction, rebuild the file and empty the WAL."""
+        """Write every key anew in one transaction, rebuild the file and empty the WAL; the latter two until done."""
         self._refuse_if_read_only()
         async with self._turn:
             had = await self._own_lock()
             if await self._is_locked_with(unlock_key):
+                if self._unscrubbed:
+                    await self._scrub("lock it again")
                 return
             new = None if unlock_key is None else Lock(unlock_key)
+            if new is not None:
+                self._known[new.salt] = new
+            self._unscrubbed = True
             await self._run("BEGIN IMMEDIATE")
             try:
                 for key_id, kept in await self._run("SELECT key_id, key FROM keys"):
@@ -121,7 +128,7 @@ class SqliteKeyring:
                 with anyio.CancelScope(shield=True), suppress(KeyringError):
                     await self._run("ROLLBACK")
                 raise
-            self._lock = new
+            self._known = {} if new is None else {new.salt: new}
             await self._scrub("lock it again")
 
     async def aclose(self) -> None:
@@ -136,9 +143,9 @@ class SqliteKeyring:
     async def _own_lock(self) -> Lock | None:
         """Return what opens the file, None if it is not locked."""
         for salt, _ in await self._locks():
-            if self._lock is None or self._lock.salt != salt:
+            if salt not in self._known:
                 raise KeyringLocked
-            return self._lock
+            return self._known[salt]
         return None
 
     async def _locks(self) -> list[sqlite3.Row]:
@@ -168,6 +175,7 @@ class SqliteKeyring:
             raise KeyringError(f"cannot empty the WAL of {self._path}: {error}; {again}") from error
         if not emptied:
             raise KeyringError(f"another program keeps the WAL of {self._path} from being emptied; {again}")
+        self._unscrubbed = False
 
     def _refuse_if_read_only(self) -> None:
         if self._read_only:

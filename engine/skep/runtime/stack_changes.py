@@ -62,6 +62,8 @@ def change_for(state: ClusterState, stack: StackSpec, *, draw_id: Callable[[], s
     """
     change = StackChange()
     _check_labels(stack)
+    _check_once("secret", [one.spec.name for one in stack.secrets])
+    _check_once("config", [one.name for one in stack.configs])
     present = {s.spec.name: s for s in state.services.values() if stack_of(s.spec.labels) == stack.name}
     for service in present.values() if prune else ():
         if not any(spec.name == service.spec.name for spec in stack.services):
@@ -96,6 +98,15 @@ def _check_labels(stack: StackSpec) -> None:
     for name, borne in labels:
         if stack_of(borne) != stack.name:
             raise Rejected.invalid(f"{name} does not bear the label of stack {stack.name}", bare=True)
+
+
+def _check_once(kind: str, names: list[str]) -> None:
+    """Reject two of a name: the second would be neither new nor there already."""
+    seen: dict[str, None] = {}
+    for name in names:
+        if name in seen:
+            raise Rejected.invalid(f"{kind} {name} stands twice in the stack", bare=True)
+        seen[name] = None
 
 
 def _networks(state: ClusterState, stack: StackSpec, change: StackChange, draw_id: Callable[[], str]) -> None:

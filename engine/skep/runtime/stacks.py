@@ -177,15 +177,16 @@ class Stacks:
         if not commands and not networks:
             raise Rejected.not_found("stack", name, bare=True)
         position = Position(0)
-        # two changes: networks are free only when the plans have heard that their tasks are to stop
-        for group in (commands, [RemoveNetwork(network) for network in networks]):
-            if group:
-                position = await engine.writer.submit(*group, actor=actor)
+        if commands:
+            position = await engine.writer.submit(*commands, actor=actor)
         for service in services:
             await destroy_key(engine.store.keyring, service.id)
         for command in commands:
             if isinstance(command, RemoveSecret):
                 await engine.store.keyring.destroy(f"secret-{command.secret_id}")
+        # a second change: networks are free only when the plans have heard that their tasks are to stop
+        if networks:
+            position = await engine.writer.submit(*(RemoveNetwork(network) for network in networks), actor=actor)
         return Deployed(position, removed=tuple(sorted(service.spec.name for service in services)))
 
     async def _history(self, name: str) -> StackHistory:
