@@ -172,8 +172,16 @@ async def test_an_anonymous_volume_goes_with_its_task(tmp_path: Path) -> None:
         assert volume.users == (controller.status.container_id if controller.status else "",)
         await controller.remove()
         assert not await volumes.all()
-        await cluster.started(mounted("sleep 100", Mount("volume", "", str(tmp_path / "t"))))
-    assert not await DirectoryVolumes(tmp_path / "volumes").all()
+        both = Mount("volume", "", str(tmp_path / "t")), Mount("volume", "data", str(tmp_path / "u"))
+        await cluster.started(mounted("sleep 100", *both))
+    assert [(volume.name, volume.users) for volume in await volumes.all()] == [("data", ())]
+
+
+async def test_anonymous_volumes_of_a_life_that_was_killed_go_when_the_next_begins(tmp_path: Path) -> None:
+    killed = DirectoryVolumes(tmp_path / "volumes")
+    await killed.hold("", "container", labels={}, account=None, task_id="task")
+    named = await killed.create("", {})
+    assert [volume.name for volume in await DirectoryVolumes(tmp_path / "volumes").all()] == [named.name]
 
 
 @AS_ROOT

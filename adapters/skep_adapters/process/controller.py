@@ -197,13 +197,17 @@ class ProcessController:
         if self._run is not None:
             await self._run.ended.wait()
         self._private.remove(self.task_id)
-        if self._has_mounts:
-            await self._mounts.release()
+        await self.release()
         if self._task.template.spec.resources is not None:
             await asyncio.to_thread(self._cgroups.remove, self.task_id)
         remove_tree(self._work_dir)
         self._place.notes.remove(self.task_id)
         self._forget(self)
+
+    async def release(self) -> None:
+        """Let go of the volumes. Called when nothing of it runs. Idempotent."""
+        if self._has_mounts:
+            await self._mounts.release()
 
     async def _see_through(self, run: Run) -> None:
         """Drive the run to its end; what it was told in confidence ends with it."""

@@ -147,6 +147,8 @@ class ProcessExecutor:
             if not owner.cancelled():
                 owner.result()
         orderly = await self._supervision.aclose()
+        for controller in self._controllers.values():
+            await controller.release()  # volumes may be shared with who goes on
         if self._lock >= 0:
             try:
                 if not orderly:
