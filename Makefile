@@ -19,7 +19,7 @@ ENGINES := tests/engines/
 TROUBLE := $(foreach name,attachable certificates faults networks,$(ENGINES)test_$(name).py)
 
 #: what `make bench` measures, in this order
-BENCHMARKS ?= schedule converge memory idle append submit replay restart
+BENCHMARKS ?= schedule converge memory idle append submit replay restart mesh
 
 VENV := .venv
 BIN := $(VENV)/bin

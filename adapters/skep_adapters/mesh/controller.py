@@ -53,7 +53,10 @@ class _Way(Struct):
 
 
 class MeshController:
-    """Implements `TaskController` around that of an executor. `forget` is told when the task is removed."""
+    """Implements `TaskController` around that of an executor. `forget` is told when the task is removed.
+
+    With it is told whether the task goes on, since it could not be ended: its address is not free then.
+    """
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class MeshController:
         *,
         addr: str,
         node: Sequence[str],
-        forget: Callable[[AssignedTask], None],
+        forget: Callable[[AssignedTask, bool], None],
     ) -> None:
         self._forget = forget
         self._task = task
@@ -73,7 +76,7 @@ class MeshController:
         self._backend = Backend(task.id, addr)
         self._ways: list[_Way] = []
         self._open = False
-        self._stopping = False
+        self._stopping = self._goes_on = False
 
     @property
     def status(self) -> ContainerStatus | None:
@@ -131,6 +134,9 @@ class MeshController:
         await self._backend.drained(min(DRAIN_S, max(grace_s, 0.0)))
         try:
             await self._inner.stop(grace_s)
+        except TaskFailed:
+            self._goes_on = True
+            raise
         finally:
             self._leave()
 
@@ -140,7 +146,7 @@ class MeshController:
         self._withdraw()
         await self._inner.remove()
         self._leave()
-        self._forget(self._task)
+        self._forget(self._task, self._goes_on)
 
     async def _hold(self) -> None:
         for port, wanted in wanted_ports(self._task, everywhere=self._mesh.addrs, node=self._node):

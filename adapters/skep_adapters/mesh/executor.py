@@ -25,7 +25,7 @@ class MeshSurroundings(Surroundings, Protocol):
     addresses: TaskAddresses
 
     def let_go(self, task: AssignedTask) -> None:
-        """Free what the task was given."""
+        """Take back its server of names."""
         ...
 
     def name_server(self, task: AssignedTask) -> str:
@@ -88,9 +88,11 @@ class MeshExecutor:
         inner = self._inner.controller(_telling(task, told), secrets=secrets, configs=configs)
         return MeshController(task, inner, self._mesh, addr=addr, node=self._node, forget=self._forget)
 
-    def _forget(self, task: AssignedTask) -> None:
+    def _forget(self, task: AssignedTask, goes_on: bool) -> None:
         self._controllers.pop(task.id, None)
         self._mesh.let_go(task)
+        if not goes_on:  # else its executor frees it, whenever it ends
+            self._mesh.addresses.free(task.id)
 
 
 def _telling(task: AssignedTask, told: Mapping[str, str]) -> AssignedTask:

@@ -113,8 +113,7 @@ class Mesh:
         return known.server.addr
 
     def let_go(self, task: AssignedTask) -> None:
-        """Free the task's address, and its server of names if nobody else has that."""
-        self.addresses.free(task.id)
+        """Close its server of names, if nobody else has that."""
         networks = networks_of(task)
         known = self._servers.get(networks)
         if known is not None:
