@@ -109,6 +109,25 @@ def test_a_published_port_is_answered_by_all_tasks_in_turn_and_an_update_loses_n
     eventually(lambda: not listens(port), "nothing listens for what is gone")
 
 
+def test_an_update_to_what_is_not_healthy_loses_no_request_and_reaches_nobody(daemon: Daemon) -> None:
+    daemon.start("--executor", "process", "--advertise-addr", "127.0.0.1")
+    daemon.docker("swarm", "init")
+    port = free_port()
+    words = ("--publish", f"{port}:3000", "--replicas", "2", "--update-order", "start-first")
+    daemon.docker("service", "create", "--name", "web", *words, "host", sys.executable, "-c", WEB)
+    with Load(port).running() as load:
+        ill = ("--health-cmd", "exit 1", "--health-interval", "200ms", "--health-retries", "2")
+        daemon.docker("service", "update", "--detach", "--env-add", "RELEASE=ill", *ill, "web")
+        state = "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}"
+        eventually(
+            lambda: daemon.docker("service", "inspect", "--format", state, "web").strip() == "paused", "it is paused"
+        )
+        before = sum(load.answers.values())
+        eventually(lambda: sum(load.answers.values()) > before + 50, "the old ones answer")
+    assert load.lost == []
+    assert {answer.split(" ")[1] for answer in load.answers} == {""}
+
+
 def test_a_port_that_is_taken_is_said_of_the_task_and_harms_no_other_service(daemon: Daemon) -> None:
     daemon.start("--executor", "process", "--advertise-addr", "127.0.0.1")
     daemon.docker("swarm", "init")

@@ -180,6 +180,17 @@ async def test_a_node_s_own_port_is_answered_by_its_task_and_told() -> None:
             await other.start()
 
 
+async def test_what_an_executor_that_is_closed_had_is_free_again() -> None:
+    port = free_port()
+    async with opened() as swarm:
+        before = swarm.mesh.addresses.taken
+        await swarm.started(task_of(ports=published(port)), echo(TARGET))
+        await swarm.executor.aclose()
+        assert swarm.mesh.addresses.taken == before
+        with pytest.raises(ConnectionRefusedError):
+            await hear(port)
+
+
 async def test_a_port_of_another_protocol_is_rejected() -> None:
     async with opened() as swarm:
         controller = swarm.controller(task_of(ports=published(9, protocol="sctp")), idle)

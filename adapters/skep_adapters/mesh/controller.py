@@ -148,6 +148,12 @@ class MeshController:
         self._leave()
         self._forget(self._task, self._goes_on)
 
+    def bury(self) -> None:
+        """Leave the mesh, since the executor was closed: it has ended the task."""
+        self._stopping = True
+        self._leave()
+        self._forget(self._task, self._goes_on)
+
     async def _hold(self) -> None:
         for port, wanted in wanted_ports(self._task, everywhere=self._mesh.addrs, node=self._node):
             if not any(way.port is port for way in self._ways):

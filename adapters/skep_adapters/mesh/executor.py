@@ -70,8 +70,12 @@ class MeshExecutor:
         return self._controllers[task.id]
 
     async def aclose(self) -> None:
-        """Close the executor, and with it every task."""
-        await self._inner.aclose()
+        """Close the executor, and with it every task: none of them is reached any more."""
+        try:
+            await self._inner.aclose()
+        finally:
+            for controller in list(self._controllers.values()):
+                controller.bury()
 
     def _make(
         self,
