@@ -23,8 +23,13 @@ async def stack(folder: Path, text: str) -> StackSpec:
 @pytest.mark.parametrize(
     ("path", "body", "status", "sentence"),
     [
-        ("/skep/stacks/app/deploy", "{", 400, "the body is no stack: "),
-        ("/skep/stacks/app/deploy", '{"name": "app", "services": [{"Name": 5}]}', 400, "Expected `str`, got `int`"),
+        ("/skep/stacks/app/deploy", "{", 400, "unexpected EOF"),
+        (
+            "/skep/stacks/app/deploy",
+            '{"name": "app", "services": [{"Name": 5}]}',
+            400,
+            "ServiceSpec.services.Name of type string",
+        ),
         ("/skep/stacks/app/deploy?resolve=no", '{"name": "app"}', 400, "resolve must be always or never, not 'no'"),
         ("/skep/stacks/app/deploy?prune=x", '{"name": "app"}', 400, "prune"),
         ("/skep/stacks/app/deploy", '{"name": "app", "services": [{"Name": "w"}]}', 400, "does not bear the label"),
@@ -37,6 +42,17 @@ async def test_what_cannot_be_is_refused(path: str, body: str | None, status: in
     async with served() as api:
         got, answer = await api.ask("POST", path, body)
         assert (got, sentence in answer["message"]) == (status, True), answer
+
+
+@pytest.mark.parametrize("number", [-1, 2**32, 10**30])
+async def test_a_number_that_swarm_has_no_room_for_is_refused(number: int) -> None:
+    port = {"TargetPort": 80, "PublishedPort": number}
+    labels = {"com.docker.stack.namespace": "app"}
+    task = {"ContainerSpec": {"Image": "x"}}
+    service = {"Name": "app_w", "Labels": labels, "TaskTemplate": task, "EndpointSpec": {"Ports": [port]}}
+    async with served() as api:
+        status, answer = await api.ask("POST", "/skep/stacks/app/deploy", {"services": [service]})
+        assert (status, "Ports.PublishedPort of type uint32" in answer["message"]) == (400, True), answer
 
 
 async def test_a_stack_is_made_shown_and_gone_back_to(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 A field that is not listed has its type's usual name: string, bool, int64, float32, `[]` and `map[string]` of such.
 """
 
-from skep.model import container, network, node, secret, service, swarm
+from skep.model import container, network, node, secret, service, stack, swarm
 
 from skep_adapters.docker_api import bodies
 
@@ -34,7 +34,9 @@ STRUCTS: dict[type, str] = {
     container.TmpfsOptions: "mount.TmpfsOptions",
     container.Ulimit: "units.Ulimit",
     container.VolumeOptions: "mount.VolumeOptions",
+    network.Ipam: "network.IPAM",
     network.IpamConfig: "network.IPAMConfig",
+    network.NetworkSpec: "skep.NetworkSpec",
     node.NodeSpec: "swarm.NodeSpec",
     secret.ConfigSpec: "swarm.ConfigSpec",
     secret.SecretSpec: "swarm.SecretSpec",
@@ -58,6 +60,8 @@ STRUCTS: dict[type, str] = {
     service.SpreadOver: "swarm.SpreadOver",
     service.TaskSpec: "swarm.TaskSpec",
     service.UpdateConfig: "swarm.UpdateConfig",
+    stack.StackSecret: "skep.StackSecret",
+    stack.StackSpec: "skep.StackSpec",
     swarm.CaConfig: "swarm.CAConfig",
     swarm.DispatcherConfig: "swarm.DispatcherConfig",
     swarm.EncryptionConfig: "swarm.EncryptionConfig",

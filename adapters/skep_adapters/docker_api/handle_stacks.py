@@ -5,7 +5,6 @@ It stands under /skep/, apart from Docker's paths, for the `skep` command. Deplo
 
 from typing import Any
 
-import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 from skep.history.deployments import Deployment
@@ -28,11 +27,8 @@ async def list_stacks(call: Call) -> web.StreamResponse:
 
 async def deploy(call: Call) -> web.StreamResponse:
     """Make a stack what the body says, its images by digest unless `resolve` says never."""
-    try:
-        said = msgspec.json.decode(await call.raw_body(), type=StackSpec)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise bad_request(f"the body is no stack: {error}") from None
-    stack, warnings = replace(said, name=call.ref), list[str]()
+    # read as services are: numbers outside of what Swarm's types hold could be neither saved nor sent to a node
+    stack, warnings = replace(await call.body(StackSpec), name=call.ref), list[str]()
     match call.param("resolve"):
         case "" | "always":
             stack, warnings = await pinned_stack(call, stack)

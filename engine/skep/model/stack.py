@@ -14,7 +14,7 @@ IMAGE_LABEL = "com.docker.stack.image"
 class StackSecret(Struct, frozen=True):
     """A secret of a stack, with its data in plain."""
 
-    spec: SecretSpec
+    spec: SecretSpec = SecretSpec()
     data: bytes = b""
 
     def __repr__(self) -> str:
@@ -29,7 +29,7 @@ class StackSpec(Struct, frozen=True, omit_defaults=True):
     there already.
     """
 
-    name: str
+    name: str = ""
     services: tuple[ServiceSpec, ...] = ()
     networks: tuple[NetworkSpec, ...] = ()
     external_networks: tuple[str, ...] = ()
