@@ -163,7 +163,9 @@ async def test_one_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) 
 async def test_one_too_many_is_closed_until_another_has_gone(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tls, "CONNECTIONS_MAX", 2)
     async with serving(files.server) as (_, port):
-        held = [await asyncio.open_connection(HOST, port) for _ in range(2)]
+        context = ssl.create_default_context(cafile=files.server.authority)
+        context.load_cert_chain(files.client / "cert.pem", files.client / "key.pem")
+        held = [await asyncio.open_connection(HOST, port, ssl=context) for _ in range(2)]
         await asyncio.sleep(0.1)
         reader, writer = await asyncio.open_connection(HOST, port)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
@@ -171,9 +173,6 @@ async def test_one_too_many_is_closed_until_another_has_gone(files: Files, monke
         writer.close()
         for _, each in held:
             each.close()
-
-        context = ssl.create_default_context(cafile=files.server.authority)
-        context.load_cert_chain(files.client / "cert.pem", files.client / "key.pem")
 
         async def served() -> bool:
             try:
@@ -186,6 +185,22 @@ async def test_one_too_many_is_closed_until_another_has_gone(files: Files, monke
                 return False
 
         await until(served)
+
+
+async def test_those_without_a_certificate_keep_nobody_out_who_has_one(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "CONNECTIONS_MAX", 3)
+    async with serving(files.server) as (_, port):
+        held = [await asyncio.open_connection(HOST, port) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        context = ssl.create_default_context(cafile=files.server.authority)
+        context.load_cert_chain(files.client / "cert.pem", files.client / "key.pem")
+        async with aiohttp.ClientSession() as http, http.get(f"https://{HOST}:{port}/_ping", ssl=context) as one:
+            assert one.status == 200
+        assert await asyncio.wait_for(held[0][0].read(), 5) == b""
+        for _, each in held:
+            each.close()
 
 
 async def test_connections_are_taken_again_when_files_can_be_opened_again(

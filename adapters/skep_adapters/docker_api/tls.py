@@ -88,6 +88,8 @@ class TlsFront:
         self._context = context
         self._protocol = protocol
         self._open = 0
+        #: those that have shown nothing yet, the oldest first
+        self._unknown: dict[anyio.CancelScope, None] = {}
 
     def attend_all(self, listeners: Iterable[Listener[SocketStream]], group: TaskGroup) -> None:
         """Take connections until `group` is cancelled; one that cannot be taken is no reason to take no other."""
@@ -107,27 +109,50 @@ class TlsFront:
                 await anyio.sleep(ACCEPT_AGAIN_S)
 
     async def attend(self, plain: SocketStream) -> None:
-        """Serve one connection until it is over; one too many ends at once."""
-        if self._open >= CONNECTIONS_MAX:
+        """Serve one connection until it is over.
+
+        Of too many the oldest ends that has shown no certificate, so that who has none cannot keep others out; where
+        all have shown theirs, this one ends.
+        """
+        if self._open >= CONNECTIONS_MAX and not self._end_an_unknown():
             await anyio.aclose_forcefully(plain)
             return
         self._open += 1
+        try:
+            inside = await self._shown(plain)
+            if inside is not None:
+                await self._joined(inside, subject(inside.extra_attributes[TLSAttribute.peer_certificate]()))
+        finally:
+            self._open -= 1
+            await anyio.aclose_forcefully(plain)
+
+    def _end_an_unknown(self) -> bool:
+        oldest = next(iter(self._unknown), None)
+        if oldest is None:
+            return False
+        del self._unknown[oldest]
+        oldest.cancel()
+        return True
+
+    async def _shown(self, plain: SocketStream) -> TLSStream | None:
+        """Return the connection when its certificate is good; None if that is not so in time."""
         unsent: list[ssl.MemoryBIO] = []
         _unsent.set(unsent)
+        scope = anyio.CancelScope(deadline=anyio.current_time() + HANDSHAKE_S)
+        self._unknown[scope] = None
         try:
-            with anyio.fail_after(HANDSHAKE_S):
-                inside = await TLSStream.wrap(plain, server_side=True, ssl_context=self._context)
-        except (TimeoutError, OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
+            with scope:
+                return await TLSStream.wrap(plain, server_side=True, ssl_context=self._context)
+            _LOG.info("connection refused", reason="no certificate in time")
+        except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
             reason = getattr(error, "reason", None) or type(error).__name__
             _LOG.info("connection refused", reason=reason)
             with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 for each in unsent:
                     await plain.send(each.read())
-        else:
-            await self._joined(inside, subject(inside.extra_attributes[TLSAttribute.peer_certificate]()))
         finally:
-            self._open -= 1
-            await anyio.aclose_forcefully(plain)
+            self._unknown.pop(scope, None)
+        return None
 
     async def _joined(self, outside: ByteStream, peer: str) -> None:
         loop = asyncio.get_running_loop()
