@@ -56,7 +56,9 @@ class Call:
         specs: RenderedSpecs,
         volumes: Volumes | None = None,
         peer: str = "",
+        patience: float = 1.0,
     ) -> None:
+        self._body_timeout_s = patience * BODY_TIMEOUT_S
         #: writes specs for lists, and knows those that were asked for before
         self.specs = specs
         self._peer = peer
@@ -140,12 +142,12 @@ class Call:
         if expects_to_go_on(self.request) and transport is not None:
             transport.write(CONTINUE)
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
+            async with asyncio.timeout(self._body_timeout_s):
                 return await self.request.read()
         except web.HTTPRequestEntityTooLarge:
             raise ApiError(413, f"request body is larger than {BODY_BYTES_MAX} bytes") from None
         except TimeoutError:
-            raise ApiError(408, f"request body did not arrive within {BODY_TIMEOUT_S} seconds") from None
+            raise ApiError(408, f"request body did not arrive within {self._body_timeout_s:g} seconds") from None
 
     async def read(self, ask: Callable[[ClusterState], T]) -> T:
         """Ask the cluster's state."""

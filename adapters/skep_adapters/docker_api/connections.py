@@ -41,14 +41,15 @@ _LOG = structlog.get_logger("skep.docker_api")
 class Connection(web.RequestHandler):
     """One connection; `peer` is the name that its actors have, empty if nobody knows it."""
 
-    __slots__ = ("_connections", "_stalls", "_waits", "hurried", "peer")
+    __slots__ = ("_connections", "_stalled_s", "_stalls", "_waits", "hurried", "peer")
 
     def __init__(
-        self, connections: "Connections", *, loop: asyncio.AbstractEventLoop, peer: str, **options: Any
+        self, connections: "Connections", *, loop: asyncio.AbstractEventLoop, peer: str, patience: float, **options: Any
     ) -> None:
         super().__init__(connections, loop=loop, **options)
         self._connections = connections
-        self._waits = loop.call_later(FIRST_HEAD_S, self.force_close)
+        self._stalled_s = patience * STALLED_S
+        self._waits = loop.call_later(patience * FIRST_HEAD_S, self.force_close)
         self._stalls: asyncio.TimerHandle | None = None
         self.peer = peer
         #: whether its answer has to be taken before long
@@ -70,7 +71,7 @@ class Connection(web.RequestHandler):
         """Wait for a client that reads too slowly, but not for ever."""
         super().pause_writing()
         if self.hurried:
-            self._stalls = asyncio.get_running_loop().call_later(STALLED_S, self._give_up)
+            self._stalls = asyncio.get_running_loop().call_later(self._stalled_s, self._give_up)
 
     def resume_writing(self) -> None:
         """Go on: the client has read."""
@@ -104,7 +105,9 @@ class Connection(web.RequestHandler):
             self.hurried = True
 
     def _give_up(self) -> None:
-        _LOG.info("connection closed", reason=f"of its answer nothing was taken for {STALLED_S:g} s", peer=self.peer)
+        _LOG.info(
+            "connection closed", reason=f"of its answer nothing was taken for {self._stalled_s:g} s", peer=self.peer
+        )
         if self.transport is not None:
             self.transport.abort()
 
@@ -117,9 +120,16 @@ class Connection(web.RequestHandler):
 class Connections(web.Server):
     """A server of HTTP that knows whom it talks to, where somebody has found that out: take `talking_to` then."""
 
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any) -> None:
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        *,
+        patience: float = 1.0,
+        **options: Any,
+    ) -> None:
         super().__init__(handler, request_factory=_request, **options)
         self._options = options
+        self._patience = patience
         self._of: Counter[str] = Counter()
         self._streams_of: Counter[str] = Counter()
 
@@ -129,7 +139,8 @@ class Connections(web.Server):
 
     def talking_to(self, peer: str) -> Connection:
         """Return the protocol of a new connection to `peer`."""
-        return Connection(self, loop=asyncio.get_running_loop(), peer=peer, **self._options)
+        loop = asyncio.get_running_loop()
+        return Connection(self, loop=loop, peer=peer, patience=self._patience, **self._options)
 
     def has_room(self, peer: str) -> bool:
         """Count a connection of `peer`, which is `gone` later; say whether it may be used."""

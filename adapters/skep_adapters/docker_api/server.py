@@ -55,6 +55,8 @@ class DockerApi:
 
     `engine` is the unix socket of the Docker Engine on this machine: everything outside the swarm is passed on to it.
     `registry` says what images are where no engine can be asked. `volumes` are the machine's, where no engine has them.
+    Clients are given `patience` times the usual time to say what they want: in a loop whose time flies, a second may be
+    no time for them.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class DockerApi:
         engine: Path | None = None,
         registry: Registry | None = None,
         volumes: Volumes | None = None,
+        patience: float = 1.0,
     ) -> None:
+        self._patience = patience
         self._unsupported = unsupported
         self._engine = engine
         self._registry = registry
@@ -142,7 +146,8 @@ class DockerApi:
             access_log=None,
             logger=logging.getLogger("skep.docker_api"),
             auto_decompress=False,
-            keepalive_timeout=IDLE_TIMEOUT_S,
+            keepalive_timeout=self._patience * IDLE_TIMEOUT_S,
+            patience=self._patience,
             tcp_keepalive=False,
             max_line_size=LINE_BYTES_MAX,
             max_field_size=LINE_BYTES_MAX,
@@ -182,6 +187,7 @@ class DockerApi:
             specs=self._specs,
             volumes=self._volumes,
             peer=request[PEER],
+            patience=self._patience,
         )
         alone = not (self._cluster.active or self._cluster.locked)
         try:

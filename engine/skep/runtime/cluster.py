@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
+from msgspec import structs
 
 from skep.core.changes import Change
 from skep.core.record import Actor, Record
@@ -30,7 +31,7 @@ from skep.ports.stack_files import StackFiles
 from skep.ports.storage import Storage, Store
 from skep.runtime import watching
 from skep.runtime.coroutines.images import F, HealthFunction, Images
-from skep.runtime.engine import Engine, ExecutorFactory, LocalNodes
+from skep.runtime.engine import Engine, ExecutorFactory, LocalNodes, Wire, direct
 from skep.runtime.error_groups import only
 from skep.runtime.errors import AlreadyInSwarm, EngineFailed, NoSwarm, NotLocked, SwarmLocked, TimedOut, UnlockRefused
 from skep.runtime.facades import Configs, Networks, Nodes, Secrets, Services, Tasks
@@ -107,6 +108,7 @@ class Cluster:
         draw: Draw = secrets.token_bytes,
         gate: Gate | None = None,
         stack_files: StackFiles | None = None,
+        wire: Wire = direct,
     ) -> AsyncIterator["Cluster"]:
         """Open what `storage` keeps (memory by default), recover it, and run it until the block is left.
 
@@ -115,7 +117,8 @@ class Cluster:
         node: bound before, they are there when what is stored goes on. Through the `mesh`, if there is one, tasks of
         either kind are reached at their published ports and by name. With `init` a swarm is begun where there is
         none; a daemon leaves that to its user. Keys are made of what `draw` gives. Through the `gate` workers from
-        outside come in, if there is one. `stack_files` reads stack files, for `Cluster.stacks`.
+        outside come in, if there is one. `stack_files` reads stack files, for `Cluster.stacks`. A test that cuts nodes
+        off gives their agents links of its own by `wire`.
 
         Raises:
             LogLocked, LogDamaged, LogError: the log cannot be opened.
@@ -124,6 +127,7 @@ class Cluster:
         """
         clock, images = clock or SystemClock(), Images() if images is None else images
         local = local_nodes(nodes, executor, lines, advertise_addr, images=images, clock=clock, mesh=mesh)
+        local = structs.replace(local, wire=wire)
         opened = False
         try:
             async with anyio.create_task_group() as group:

@@ -30,6 +30,7 @@ from skep.ports.clock import Clock, Draw, Ids
 from skep.ports.event_log import Claim, LogError
 from skep.ports.executor import Executor
 from skep.ports.lines import LineStore
+from skep.ports.link import Link
 from skep.ports.storage import Store
 from skep.runtime.agent import Agent
 from skep.runtime.attaching import Attaching
@@ -54,6 +55,15 @@ ENGINE = Actor("engine")
 ExecutorFactory = Callable[[str, int], Executor | None]
 
 
+#: What makes the link of a local node's agent to this engine. A test puts a cable here, which it can cut.
+Wire = Callable[["Engine", NodeId], Link]
+
+
+def direct(engine: "Engine", node_id: NodeId) -> Link:
+    """Return the link that nothing befalls."""
+    return engine.dispatcher.link(node_id)
+
+
 class LocalNodes(Struct, frozen=True):
     """The nodes that live in this process: their names, what runs their tasks, and where their lines are kept."""
 
@@ -61,6 +71,7 @@ class LocalNodes(Struct, frozen=True):
     executor: ExecutorFactory
     lines: LineStore
     addr: str = "127.0.0.1"
+    wire: Wire = direct
 
 
 class Engine:
@@ -143,7 +154,7 @@ class Engine:
                 if executor is None:
                     continue
                 agent = Agent(
-                    self.dispatcher.link(node_id),
+                    self._nodes.wire(self, node_id),
                     executor,
                     self._nodes.lines,
                     node_id=node_id,

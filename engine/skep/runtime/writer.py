@@ -108,6 +108,11 @@ class Writer:
         return self._ended is not None
 
     @property
+    def refuses(self) -> bool:
+        """Whether it takes no commands just now, since the log cannot be written."""
+        return bool(self._refuse)
+
+    @property
     def ended_whole(self) -> bool:
         """Whether it was stopped between turns: its state is what the log says at its head, and may be kept."""
         stopped = isinstance(self._ended, asyncio.CancelledError)

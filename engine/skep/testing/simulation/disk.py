@@ -32,10 +32,11 @@ Note = Callable[[str], None]
 
 
 class Disk(MemoryStorage):
-    """Memory with a disk's faults. `crash` is called when the engine crashes at an append."""
+    """Memory with a disk's faults. `crash` is called when the engine crashes at an append, which takes `append_s`."""
 
-    def __init__(self, random: Random, note: Note, crash: Callable[[], None]) -> None:
-        super().__init__(draw=random.randbytes, append_s=APPEND_S)
+    def __init__(self, random: Random, note: Note, crash: Callable[[], None], *, append_s: float = APPEND_S) -> None:
+        super().__init__(draw=random.randbytes, append_s=append_s)
+        self.append_s = append_s
         self._random = random
         self._crash = crash
         self.note = note
@@ -70,7 +71,7 @@ class Disk(MemoryStorage):
 
         At most `lose_groups` of the newest appends are lost, and none that the anchor knows of.
         """
-        other = Disk(self._random, self.note, self._crash)
+        other = Disk(self._random, self.note, self._crash, append_s=self.append_s)
         other.full, other.slow_s = self.full, self.slow_s
         other._lines = self._lines
         self.over, kept = True, self._kept[-1]
@@ -125,7 +126,7 @@ class DiskLog(MemoryEventLog):
     """A log on a `Disk`."""
 
     def __init__(self, disk: Disk) -> None:
-        super().__init__(append_s=APPEND_S)
+        super().__init__(append_s=disk.append_s)
         self._disk = disk
 
     def reopened(self) -> "DiskLog":
