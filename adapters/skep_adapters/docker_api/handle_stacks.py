@@ -27,7 +27,7 @@ async def list_stacks(call: Call) -> web.StreamResponse:
 
 async def deploy(call: Call) -> web.StreamResponse:
     """Make a stack what the body says, its images by digest unless `resolve` says never."""
-    # read as services are: numbers outside of what Swarm's types hold could be neither saved nor sent to a node
+    # read as services are: a number beyond 64 bits could be in no checkpoint
     stack, warnings = replace(await call.body(StackSpec), name=call.ref), list[str]()
     match call.param("resolve"):
         case "" | "always":
