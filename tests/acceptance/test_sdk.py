@@ -1,5 +1,6 @@
 """Docker's own Python SDK walks through a swarm of the real daemon."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,11 +18,20 @@ from docker.types import (
     UpdateConfig,
 )
 
-from tests.acceptance.daemon import TICKING, Daemon, eventually
+from tests.acceptance.daemon import Daemon, eventually
 
 pytestmark = pytest.mark.timeout(600)
 
 NANOSECONDS = 1_000_000_000
+
+#: What is published has to listen at the task's own address; the backlog is all that is needed of it.
+LISTENS = """import os, socket, time
+listening = socket.create_server((os.environ["SKEP_TASK_ADDR"], 8000))
+while True:
+    print("tick", flush=True)
+    time.sleep(1)
+"""
+SERVING = (sys.executable, "-c", LISTENS)
 
 
 @pytest.fixture
@@ -80,14 +90,14 @@ def test_a_swarm_begins_shows_its_nodes_and_is_left(client: docker.DockerClient,
 def test_a_service_is_created_read_scaled_updated_and_removed(swarm: docker.DockerClient, daemon: Daemon) -> None:
     service = swarm.services.create(
         "alpine:3",
-        args=list(TICKING),
+        args=list(SERVING),
         name="web",
         labels={"tier": "front"},
         env=["A=1"],
         mode=ServiceMode("replicated", replicas=2),
         restart_policy=RestartPolicy("on-failure", delay=NANOSECONDS),
         update_config=UpdateConfig(parallelism=0, monitor=NANOSECONDS // 5),
-        endpoint_spec=EndpointSpec(ports={8080: 80}),
+        endpoint_spec=EndpointSpec(ports={8080: 8000}),
     )
     eventually(lambda: states(service, **{"desired-state": "running"}) == ["running"] * 2, "two of them run")
     assert [one.id for one in swarm.services.list(filters={"label": "tier=front"})] == [service.id]
