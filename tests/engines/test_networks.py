@@ -138,7 +138,7 @@ def test_ports_of_the_hosts_lead_to_the_tasks_there(swarm_of: Begin) -> None:
 
     swarm.create("any", "--publish", "mode=host,target=80", "--constraint", "node.hostname==host-2", "app:v2")
     ports = swarm.await_running("any", 1)[0]["Ports"]
-    assert (found := re.fullmatch(r"\*:(\d+)->80/tcp", ports)), ports
+    assert (found := re.fullmatch(r"\*:(\d+)->80/tcp,\*:\1->80/tcp", ports)), ports  # for each family of addresses
     assert fetched(swarm, second, int(found[1])) == "app v2\n"
 
     swarm.docker("service", "rm", "web")
