@@ -20,6 +20,7 @@ from skep.ports.link import (
     AssignmentChange,
     AssignmentKind,
     AssignmentsMessage,
+    ForeignTask,
     LineOptions,
     LineSelector,
     LinkError,
@@ -98,6 +99,8 @@ class ScriptedLink:
         self.removed = False
         self.silent = False
         self.stuck = ""
+        #: the task that is another node's by now
+        self.foreign = ""
         self.report_s = 0.0
         self.publish_s = 0.0
         self.assigned: tuple[Assignment, ...] | None = None
@@ -197,6 +200,8 @@ class ScriptedLink:
 
     async def update_task_status(self, session_id: str, reports: Sequence[TaskReport]) -> None:
         self._session(session_id)
+        if any(report.task_id == self.foreign for report in reports):
+            raise ForeignTask(self.foreign)
         with self._flight():
             self.batches.append(tuple(reports))
             await asyncio.sleep(self.report_s)

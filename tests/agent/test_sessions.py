@@ -103,6 +103,36 @@ async def test_a_report_that_was_lost_with_its_session_is_repeated() -> None:
         await rig.link.until(lambda: len(rig.link.states()) == 2)
 
 
+async def test_nothing_is_told_in_a_session_before_all_that_is_assigned_is_known() -> None:
+    async with running() as rig:
+        rig.link.complete(task())
+        await rig.link.until_state(TaskState.RUNNING)
+        rig.link.assigned = None
+        rig.link.end_session()
+        await rig.link.until_requests(2)
+        await asyncio.sleep(5)
+        assert rig.link.states() == [TaskState.RUNNING]
+        rig.link.complete(task())
+        await rig.link.until(lambda: rig.link.states() == [TaskState.RUNNING, TaskState.RUNNING])
+
+
+async def test_a_task_that_is_another_nodes_by_now_is_removed_without_a_word_and_the_session_lasts() -> None:
+    """So it is after the swarm lost the end of its log, and assigned the task anew."""
+    async with running() as rig:
+        rig.link.complete(task("a"), task("b"))
+        await rig.link.until_state(TaskState.RUNNING, "b")
+        rig.link.assigned, rig.link.foreign = None, "a"
+        rig.link.end_session()
+        await rig.link.until_requests(2)
+        await asyncio.sleep(1)
+        rig.link.complete(task("b"))
+        await rig.link.until(lambda: rig.link.states("b") == [TaskState.RUNNING, TaskState.RUNNING])
+        await rig.link.until(lambda: [kept.id for kept in rig.executor.kept()] == ["b"])
+        await asyncio.sleep(60)
+        assert len(rig.link.requests) == 2
+        assert rig.link.states("a") == [TaskState.RUNNING]
+
+
 async def test_states_that_pass_without_waiting_are_told_as_one_and_all_tasks_in_one_report() -> None:
     async with running() as rig:
         rig.link.complete(*(task(f"t{number}") for number in range(10)))

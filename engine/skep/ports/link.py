@@ -266,7 +266,11 @@ class Link(Protocol):
         ...
 
     async def update_task_status(self, session_id: str, reports: Sequence[TaskReport]) -> None:
-        """Report; returns when the report is durable. Unknown tasks are ignored."""
+        """Report; returns when the report is durable. Unknown tasks are ignored.
+
+        Raises `ForeignTask` if one is another node's by now. So nothing is reported before the COMPLETE assignments of
+        the session are applied, which do not name it.
+        """
         ...
 
     def subscriptions(self, session_id: str) -> AsyncIterator[SubscriptionMessage]:

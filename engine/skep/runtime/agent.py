@@ -7,6 +7,8 @@
 ```
 
 - Tasks and their lines outlive sessions; a new session begins with everything being told again.
+- Nothing is reported before the session's COMPLETE message is applied: one report of a task that is another node's by
+  now ends a session, and the message is what removes the task. So it is after the swarm lost what it had assigned.
 - Which failure stops what: a failure of the link ends the session, which is built anew; one of a task ends the task
   (see `agent_task`); anything else ends the agent, and with it all that runs on the node.
 """
@@ -123,7 +125,7 @@ class Agent:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._beat_forever(first.session_id))
                     group.create_task(self._take_assignments(first.session_id, worker))
-                    group.create_task(self._reporter.report_forever(self._link, first.session_id))
+                    group.create_task(self._report(first.session_id, worker))
                     group.create_task(self._serve_lines(first.session_id, worker))
                     async for message in messages:
                         self.node = message.node
@@ -144,6 +146,10 @@ class Agent:
             if isinstance(messages, AsyncGenerator):
                 await messages.aclose()
         raise LinkError("the assignments ended")
+
+    async def _report(self, session_id: str, worker: Worker) -> NoReturn:
+        await worker.informed.wait()
+        await self._reporter.report_forever(self._link, session_id)
 
     async def _serve_lines(self, session_id: str, worker: Worker) -> None:
         await worker.informed.wait()  # else it would answer of tasks that it does not know yet that there is nothing

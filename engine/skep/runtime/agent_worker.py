@@ -54,7 +54,7 @@ class Worker:
         self._leaving: set[TaskId] = set()
         self._returning: dict[TaskId, AssignedTask] = {}
         self._applied = ""
-        #: Set once it was told all that is assigned here.
+        #: Set once it was told in this session all that is assigned here.
         self.informed = asyncio.Event()
 
     def tasks(self) -> Iterator[AssignedTask]:
@@ -68,6 +68,7 @@ class Worker:
     def begin_session(self) -> None:
         """Expect a COMPLETE message."""
         self._applied = ""
+        self.informed.clear()
 
     def apply(self, message: AssignmentsMessage) -> None:
         """Apply `message`.
