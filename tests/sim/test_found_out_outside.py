@@ -48,7 +48,7 @@ def test_an_engine_that_lets_a_container_join_twice_is_found_out(monkeypatch: py
         return tuple(event for event in decide(state, command) if isinstance(event, AttachmentCreated))
 
     monkeypatch.setitem(DECIDE, AttachContainer, generous)
-    assert re.search("is on a network twice|is both .*'s and .*'s", told_by(range(8)))
+    assert re.search("is on a network twice|is both .*'s and .*'s", told_by(range(16)))
 
 
 def test_an_engine_that_replaces_the_root_too_early_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
