@@ -35,6 +35,10 @@ from tests.parity.typed import mistaken
 #: So often is a scenario run whose names turn out to be the beginnings of ids: one in seven of the worst is.
 TRIES = 3
 
+#: So often is a scenario run in which something differs that is not listed: what a swarm draws, or a busy machine
+#: delays, differs now and then, and what skep does otherwise differs always.
+RUNS = 2
+
 RECORDINGS = Path(__file__).parent / "recordings"
 
 
@@ -86,14 +90,26 @@ class Run:
 
     def _compared(self, name: str) -> Result:
         there = reference(name)
+        best: Result | None = None
+        for number in range(1, RUNS + 1):
+            rows, missed = self._unmistaken(name, there)
+            result = judged(name, compared(there, rows), self._entries)
+            result.missed, result.runs = missed, number
+            if best is None or len(result.unlisted) < len(best.unlisted):
+                best = result
+                (self._keep / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            if not best.unlisted:
+                break
+        assert best is not None
+        return best
+
+    def _unmistaken(self, name: str, there: list[Row]) -> tuple[list[Row], list[str]]:
+        """Return a recording in which no name is by chance the beginning of an id, and what was waited for in vain."""
         for _ in range(TRIES):
             rows, missed = self._rows(name)
             if not mistaken(there, rows):
                 break
-        (self._keep / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        result = judged(name, compared(there, rows), self._entries)
-        result.missed = missed
-        return result
+        return rows, missed
 
     def _rows(self, name: str) -> tuple[list[Row], list[str]]:
         """Return a recording, and what was waited for in vain."""

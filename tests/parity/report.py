@@ -10,7 +10,7 @@ HEAD = """# Compatibility
 What the unmodified docker client, 28.2.2 at API 1.41, types and prints, and every request that it makes, compared with
 recordings of a real swarm: Docker 20.10.24. `make parity` runs the recorded scenarios and compares, step by step and
 exchange by exchange; `make parity PAGE=1` writes this page anew. `PEER=1` runs each scenario against a real swarm as
-well. `make test` fails on any difference that is not listed here.
+well. `make test` fails on any difference that is not listed here and shows in two runs.
 
 An exchange is equal if method, path, query, body and status are, the headers that say something, and the answer: each
 field, each word, each code, in order. Ids may be others, if each is always the same one. Taken out before are instants,

@@ -24,6 +24,8 @@ class Result(msgspec.Struct):
     #: what was waited for in vain
     missed: list[str] = []
     seconds: float = 0.0
+    #: the run that this is of: another one differed more
+    runs: int = 1
     #: why it was not run to its end
     failed: str = ""
 
@@ -51,7 +53,10 @@ class Result(msgspec.Struct):
         words = f"{self.name}: {self.equal} of {self.counted} equal{kinds}"
         unlisted = f", {len(self.unlisted)} NOT LISTED" if self.unlisted else ""
         waited = f", waited in vain for {'; '.join(self.missed)}" if self.missed else ""
-        return f"{words}{unlisted}{waited} ({self.steps} steps, {self.exchanges} exchanges, {self.seconds:.0f} s)"
+        again = f", in run {self.runs}" if self.runs > 1 else ""
+        return (
+            f"{words}{unlisted}{waited}{again} ({self.steps} steps, {self.exchanges} exchanges, {self.seconds:.0f} s)"
+        )
 
 
 def judged(name: str, comparison: Comparison, entries: Sequence[Entry]) -> Result:
